@@ -1,0 +1,416 @@
+"""What the outside must look like: store, embedder, reranker, generator, clue source, clock.
+
+Protocols only; anything with these methods fits. Every store method but the administrative ones
+takes a :class:`~memoryscope_rag.schema.Scope` and can return nothing from another.
+Arrays are numpy, float32, C-contiguous; vectors have unit length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memoryscope_rag.schema import (
+    Clue,
+    Interval,
+    Kind,
+    MemoryNode,
+    Message,
+    MessageState,
+    NewMessage,
+    Scope,
+)
+
+FloatArray = NDArray[np.float32]
+T = TypeVar("T")
+
+
+# ---------------------------------------------------------------- models
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderSpec:
+    """Which vectors an embedder makes; a store refuses vectors of another spec.
+
+    ``fingerprint`` changes when the weights or the way of using them (pooling, prefixes) change.
+    ``max_tokens`` is the longest text, in the model's tokens, that goes in uncut.
+    """
+
+    name: str
+    dimension: int
+    fingerprint: str
+    max_tokens: int
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Texts to unit vectors."""
+
+    @property
+    def spec(self) -> EmbedderSpec: ...
+
+    async def embed(self, texts: Sequence[str], kind: Literal["query", "document"]) -> FloatArray:
+        """Unit vectors, shape ``(len(texts), dimension)``, in the order of ``texts``.
+
+        A text longer than ``max_tokens`` is cut at its end; :meth:`pieces` avoids that.
+
+        Raises:
+            ModelError: the model failed; ``retryable`` says whether to try again.
+        """
+        ...
+
+    def pieces(self, text: str) -> tuple[tuple[int, int], ...]:
+        """Character spans that cover ``text`` without gap or overlap, each fitting the model.
+
+        Cuts fall at sentence ends where there are any. One span when the text fits.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class Reranker(Protocol):
+    """Scores texts against a query, higher is better."""
+
+    async def rerank(self, query: str, texts: Sequence[str]) -> FloatArray: ...
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """A chat model. ``messages`` are (role, content) pairs."""
+
+    async def generate(self, messages: Sequence[tuple[str, str]]) -> str: ...
+
+
+@runtime_checkable
+class ClueSource(Protocol):
+    """Something that knows the whole history and gives further queries for a question."""
+
+    async def clues(self, scope: Scope, query: str) -> Sequence[Clue]: ...
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """Says what time it is."""
+
+    def now(self) -> datetime: ...
+
+
+# ---------------------------------------------------------------- store: what goes in
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IndexedNode:
+    """A node with what it is found by.
+
+    ``terms`` and ``context_terms`` are tokens of :mod:`memoryscope_rag.lexical`; the context is
+    the node with the turns right before it. A vector is ``None`` until it has been computed.
+    """
+
+    node: MemoryNode
+    terms: tuple[str, ...]
+    context_terms: tuple[str, ...] = ()
+    vector: FloatArray | None = None
+    context_vector: FloatArray | None = None
+    question: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LogEntry:
+    """A message with its conversation nodes; the store sets ``seq`` in both."""
+
+    message: NewMessage
+    nodes: tuple[IndexedNode, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of one message.
+
+    ``stored``: it is new and durable. ``known``: the same message was there already. ``refused``:
+    the id is taken by another content, nothing was changed; ``message`` is what holds the id.
+    """
+
+    message: Message
+    status: Literal["stored", "known", "refused"]
+
+
+# ---------------------------------------------------------------- store: what is asked
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Query:
+    """One text to search by: its tokens and, unless embedding failed, its vector ``(dim,)``."""
+
+    name: str
+    terms: tuple[str, ...]
+    vector: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SearchRequest:
+    """One store round trip.
+
+    ``limit`` nodes per query are taken from each of dense and lexical search (turn and context),
+    and the conversation nodes within ``neighbours`` turns of a hit in the same session join them.
+    ``as_of`` asks for what was believed then; without it closed nodes are left out.
+    ``during`` keeps only what was said or happened inside. ``session_id`` keeps one session.
+    """
+
+    queries: tuple[Query, ...]
+    kinds: frozenset[Kind]
+    limit: int = 100
+    neighbours: int = 2
+    as_of: datetime | None = None
+    during: Interval | None = None
+    session_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """The union of what the searches found, ``n`` nodes, every score computed for every node.
+
+    Shapes: ``dense``, ``dense_context``, ``lexical``, ``lexical_context`` are ``(queries, n)``;
+    cosine for the dense ones (NaN where a vector is missing), BM25 for the lexical ones.
+    ``lexical_best`` is ``(queries,)``: the best BM25 of the query in the whole scope (turn).
+    ``vectors`` is ``(n, dim)``, zero where missing. ``session`` and ``speaker`` are codes, equal
+    where the value is equal, -1 for none; ``speakers[code]`` is the name. Times are POSIX seconds,
+    NaN for none.
+    ``found`` tells hits from mere neighbours. ``length`` counts characters.
+    Order: by kind, then seq, then id; it carries no meaning.
+    """
+
+    ids: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+    dense: FloatArray
+    dense_context: FloatArray
+    lexical: FloatArray
+    lexical_context: FloatArray
+    lexical_best: FloatArray
+    vectors: FloatArray
+    session: NDArray[np.int64]
+    seq: NDArray[np.int64]
+    speaker: NDArray[np.int64]
+    speakers: tuple[str, ...]
+    said_at: NDArray[np.float64]
+    event_start: NDArray[np.float64]
+    event_end: NDArray[np.float64]
+    length: NDArray[np.int64]
+    question: NDArray[np.bool_]
+    found: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFilter:
+    """Which nodes to list; the default is all kinds, open ones only."""
+
+    kinds: frozenset[Kind] | None = None
+    session_id: str | None = None
+    message_id: str | None = None
+    as_of: datetime | None = None
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some items and the cursor of the next page, ``None`` on the last."""
+
+    items: tuple[T, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What ``forget`` removed; ``proven`` after the store searched for it and found nothing."""
+
+    messages: int
+    nodes: int
+    node_ids: tuple[str, ...]
+    proven: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """Counts of one scope, or of the whole store. ``bytes`` is the size on disk, whole store."""
+
+    scopes: int
+    messages: int
+    pending: int
+    nodes: Mapping[str, int]
+    missing_vectors: int
+    generation: int
+    bytes: int
+    embedder: EmbedderSpec | None
+    detail: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on one scope until ``expires_at``; ``token`` fences late writers."""
+
+    scope: Scope
+    name: str
+    owner: str
+    token: int
+    expires_at: datetime
+
+
+@runtime_checkable
+class MemoryStore(Protocol):
+    """The message log and the nodes of many scopes. Held to ``testing.store_contract``.
+
+    All writes are durable when they return. Raises :class:`~memoryscope_rag.errors.StoreError`
+    for what the database cannot do, :class:`~memoryscope_rag.errors.InvalidInput` for what the
+    caller got wrong.
+    """
+
+    # -- the log
+    async def append(self, scope: Scope, entries: Sequence[LogEntry]) -> tuple[Recorded, ...]:
+        """Append messages with their nodes, in order, all or none; one outcome an entry."""
+        ...
+
+    async def messages(
+        self,
+        scope: Scope,
+        *,
+        session_id: str | None = None,
+        state: MessageState | None = None,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> tuple[Message, ...]:
+        """Messages with ``seq > after`` in order of ``seq``."""
+        ...
+
+    async def last_messages(
+        self, scope: Scope, limit: int, *, session_id: str | None = None
+    ) -> tuple[Message, ...]:
+        """The last ``limit`` messages, oldest first."""
+        ...
+
+    async def get_messages(self, scope: Scope, ids: Sequence[str]) -> tuple[Message, ...]:
+        """Messages by id, in the order of ``ids``; unknown ids are left out."""
+        ...
+
+    async def around(
+        self, scope: Scope, seqs: Sequence[int], before: int, after: int
+    ) -> Mapping[int, tuple[tuple[Message, ...], tuple[Message, ...]]]:
+        """For each ``seq`` the turns before and after it in its own session, oldest first."""
+        ...
+
+    async def mark(
+        self, scope: Scope, ids: Sequence[str], state: MessageState, reason: str | None = None
+    ) -> None:
+        """Move messages to a state, all or none. Raises UnknownId."""
+        ...
+
+    # -- nodes
+    async def add_nodes(self, scope: Scope, nodes: Sequence[IndexedNode]) -> None:
+        """Insert nodes, all or none. Raises DuplicateId."""
+        ...
+
+    async def update_node(self, scope: Scope, node: IndexedNode, *, version: int) -> MemoryNode:
+        """Replace the node whose current version is ``version``; the old one goes to history.
+
+        The stored node has ``version + 1``. Raises UnknownId, and StoreUnavailable (retryable)
+        when another writer was first.
+        """
+        ...
+
+    async def nodes(self, scope: Scope, ids: Sequence[str]) -> tuple[MemoryNode, ...]:
+        """Nodes by id, in the order of ``ids``; unknown ids are left out."""
+        ...
+
+    async def list_nodes(
+        self,
+        scope: Scope,
+        where: NodeFilter = NodeFilter(),
+        *,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[MemoryNode]:
+        """Nodes by ``said_at``, then id, a page at a time."""
+        ...
+
+    async def history(self, scope: Scope, node_id: str) -> tuple[MemoryNode, ...]:
+        """Every version of a node, oldest first, the current one last. Raises UnknownId."""
+        ...
+
+    async def delete_nodes(self, scope: Scope, ids: Sequence[str]) -> tuple[str, ...]:
+        """Remove nodes with their history; returns the ids that were there."""
+        ...
+
+    # -- search
+    async def search(self, scope: Scope, request: SearchRequest) -> Candidates:
+        """Candidates of all queries with all their scores."""
+        ...
+
+    async def generation(self, scope: Scope) -> int:
+        """A counter that every write to the scope raises."""
+        ...
+
+    # -- removal
+    async def forget(
+        self,
+        scope: Scope,
+        *,
+        message_ids: Sequence[str] = (),
+        session_id: str | None = None,
+        everything: bool = False,
+        compact: bool = False,
+    ) -> Forgotten:
+        """Remove messages and every node that rests on one of them, in every version.
+
+        Exactly one of the three selections. Afterwards the text is in no file of the store;
+        ``compact`` also gives the space back to the disk.
+        """
+        ...
+
+    # -- leases
+    async def acquire(self, scope: Scope, name: str, owner: str, seconds: float) -> Lease | None:
+        """Take or renew the lease ``name``; ``None`` while another owner holds it."""
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """Give a lease back; harmless when it was lost."""
+        ...
+
+    # -- embedding
+    async def unembedded(self, limit: int) -> tuple[tuple[Scope, MemoryNode], ...]:
+        """Nodes that lack a vector of the store's embedder(-to-be), oldest scope first."""
+        ...
+
+    async def set_vectors(
+        self, scope: Scope, vectors: Mapping[str, tuple[FloatArray, FloatArray]]
+    ) -> int:
+        """Give nodes their vectors (turn, context); returns how many nodes were still there."""
+        ...
+
+    async def begin_reembed(self, spec: EmbedderSpec) -> None:
+        """Make ``spec`` the store's embedder-to-be; searches use the old one until the end."""
+        ...
+
+    async def finish_reembed(self) -> None:
+        """Switch to the new embedder and drop the old vectors; StoreError if any is missing."""
+        ...
+
+    # -- administration
+    async def scopes(self) -> tuple[Scope, ...]: ...
+
+    async def stats(self, scope: Scope | None = None) -> StoreStats: ...
+
+    async def check(self) -> tuple[str, ...]:
+        """What is wrong with the data (fsck), one sentence each; empty when all is well."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is running and let go of files and threads; a second call does nothing."""
+        ...
