@@ -1,0 +1,168 @@
+"""The message log in SQL: appending, reading in order, what stands around a turn, states."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from memoryscope_rag.errors import UnknownId
+from memoryscope_rag.ports import LogEntry, Recorded
+from memoryscope_rag.schema import MemoryNode, Message, MessageState, Scope
+from memoryscope_rag.stores import node_rows, scope_rows
+from memoryscope_rag.stores.node_rows import Prepared
+from memoryscope_rag.stores.rows import (
+    MESSAGE_COLUMNS,
+    message_from_row,
+    message_row,
+    same_message,
+)
+
+
+def append(
+    connection: sqlite3.Connection,
+    scope: Scope,
+    entries: Sequence[LogEntry],
+    prepared: Sequence[Sequence[Prepared]],
+    model: int | None,
+) -> tuple[Recorded, ...]:
+    """Append what is new; ``prepared`` are the entries' nodes, ``model`` the row of their model."""
+    row = scope_rows.find(connection, scope)
+    ids = [entry.message.id for entry in entries]
+    held = {} if row is None else {m.id: m for m in by_ids(connection, scope, row.id, ids)}
+    if any(name not in held for name in ids):
+        row = scope_rows.touch(connection, scope)
+    outcome: list[Recorded] = []
+    new: list[Message] = []
+    nodes: list[tuple[Prepared, MemoryNode]] = []
+    for entry, pieces in zip(entries, prepared, strict=True):
+        message = held.get(entry.message.id)
+        if message is not None:
+            known = same_message(message, entry.message)
+            outcome.append(Recorded(message, "known" if known else "refused"))
+            continue
+        assert row is not None  # an id that is not held made touch() run above
+        message = _stored(scope, entry, row.last_seq + len(new) + 1)
+        held[message.id] = message
+        new.append(message)
+        nodes += [(piece, piece.node.with_(seq=message.seq, version=1)) for piece in pieces]
+        outcome.append(Recorded(message, "stored"))
+    if new and row is not None:
+        connection.executemany(
+            f"INSERT INTO messages (scope, {MESSAGE_COLUMNS})"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(row.id, message.seq, *message_row(message)) for message in new],
+        )
+        connection.execute("UPDATE scopes SET last_seq = ? WHERE id = ?", (new[-1].seq, row.id))
+        node_rows.insert(connection, row, nodes, model)
+    return tuple(outcome)
+
+
+def _stored(scope: Scope, entry: LogEntry, seq: int) -> Message:
+    m = entry.message
+    return Message(
+        m.id, m.session_id, m.role, m.content, m.created_at, m.speaker, m.metadata,
+        scope=scope, seq=seq,
+    )  # fmt: skip
+
+
+def by_ids(
+    connection: sqlite3.Connection, scope: Scope, scope_id: int, ids: Sequence[str]
+) -> list[Message]:
+    """Those of ``ids`` that exist, in any order."""
+    found = []
+    for part, marks in scope_rows.chunks(list(dict.fromkeys(ids))):
+        found += connection.execute(
+            f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE scope = ? AND id IN ({marks})",
+            (scope_id, *part),
+        ).fetchall()
+    return [message_from_row(scope, row) for row in found]
+
+
+def after(
+    connection: sqlite3.Connection,
+    scope: Scope,
+    session_id: str | None,
+    state: MessageState | None,
+    seq: int,
+    limit: int,
+) -> tuple[Message, ...]:
+    """Messages past ``seq`` in order."""
+    row = scope_rows.find(connection, scope)
+    if row is None:
+        return ()
+    where = "scope = ? AND seq > ?"
+    values: list[int | str] = [row.id, seq]
+    if session_id is not None:
+        where += " AND session = ?"
+        values.append(session_id)
+    if state == "pending":
+        where += " AND state = 'pending'"  # in letters, so that the partial index is used
+    elif state is not None:
+        where += " AND state = ?"
+        values.append(state)
+    found = connection.execute(
+        f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE {where} ORDER BY seq LIMIT ?",
+        (*values, limit),
+    )
+    return tuple([message_from_row(scope, row) for row in found])
+
+
+def last(
+    connection: sqlite3.Connection, scope: Scope, limit: int, session_id: str | None
+) -> tuple[Message, ...]:
+    """The newest messages, oldest of them first."""
+    row = scope_rows.find(connection, scope)
+    if row is None:
+        return ()
+    chosen = "" if session_id is None else " AND session = ?"
+    values = [row.id] if session_id is None else [row.id, session_id]
+    found = connection.execute(
+        f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE scope = ?{chosen} ORDER BY seq DESC LIMIT ?",
+        (*values, limit),
+    ).fetchall()
+    return tuple([message_from_row(scope, row) for row in reversed(found)])
+
+
+def around(
+    connection: sqlite3.Connection, scope: Scope, seqs: Sequence[int], before: int, after: int
+) -> Mapping[int, tuple[tuple[Message, ...], tuple[Message, ...]]]:
+    """The turns before and after each ``seq`` in its session; unknown ones are left out."""
+    result: dict[int, tuple[tuple[Message, ...], tuple[Message, ...]]] = {}
+    row = scope_rows.find(connection, scope)
+    if row is None:
+        return result
+    for seq in dict.fromkeys(seqs):
+        found = connection.execute(
+            "SELECT session FROM messages WHERE scope = ? AND seq = ?", (row.id, seq)
+        ).fetchone()
+        if found is None:
+            continue
+        sides = []
+        for sign, order, count in (("<", "DESC", before), (">", "ASC", after)):
+            rows = connection.execute(
+                f"SELECT {MESSAGE_COLUMNS} FROM messages"
+                f" WHERE scope = ? AND session = ? AND seq {sign} ? ORDER BY seq {order} LIMIT ?",
+                (row.id, found[0], seq, count),
+            ).fetchall()
+            sides.append([message_from_row(scope, cells) for cells in rows])
+        result[seq] = (tuple(reversed(sides[0])), tuple(sides[1]))
+    return result
+
+
+def mark(
+    connection: sqlite3.Connection,
+    scope: Scope,
+    ids: Sequence[str],
+    state: MessageState,
+    reason: str | None,
+) -> None:
+    """Give messages a state; raises UnknownId, then nothing has changed."""
+    row = scope_rows.touch(connection, scope)
+    cursor = connection.cursor()
+    for name in dict.fromkeys(ids):
+        cursor.execute(
+            "UPDATE messages SET state = ?, state_reason = ? WHERE scope = ? AND id = ?",
+            (state, reason, row.id, name),
+        )
+        if cursor.rowcount != 1:
+            raise UnknownId("message id", f"no message {name!r} in this scope")

@@ -1,0 +1,329 @@
+"""Search over one scope: columns, postings, turn order, and a FAISS index when it is large.
+
+Pure numpy, no SQL and no clock. :mod:`memoryscope_rag.stores.search_cache` feeds it the rows that
+changed and holds its lock.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memoryscope_rag.ports import Candidates, FloatArray, SearchRequest
+from memoryscope_rag.schema import KINDS
+from memoryscope_rag.stores.columns import KIND_CODES, OPEN_END, OPEN_START, Columns, Field
+from memoryscope_rag.stores.encoding import TermArray
+from memoryscope_rag.stores.postings import Postings
+from memoryscope_rag.stores.rows import micros
+from memoryscope_rag.stores.vector_index import VectorIndex
+
+COMPACT_ABOVE = 0.25
+"""Share of dead slots from which an index is built anew."""
+
+_CONVERSATION = KIND_CODES["conversation"]
+Slots = NDArray[np.int64]
+
+
+class ScopeIndex:
+    """What search needs of one scope's nodes, brought up to date by :meth:`apply`.
+
+    ``generation`` is the scope's state that it shows, ``model`` the row of its vectors' model.
+    Not safe for threads by itself.
+    """
+
+    def __init__(self, scope_id: int, model: int | None, dimension: int) -> None:
+        self.scope_id = scope_id
+        self.model = model
+        self.generation = 0
+        self.vector_index: VectorIndex | None = None
+        self.columns = Columns(dimension)
+        self._turn_terms = Postings()
+        self._context_terms = Postings()
+        self._turns = _TurnOrder()
+
+    def __len__(self) -> int:
+        return self.columns.live
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        extra = 0 if self.vector_index is None else self.vector_index.nbytes
+        terms = self._turn_terms.nbytes + self._context_terms.nbytes
+        return self.columns.nbytes + terms + extra
+
+    @property
+    def wasteful(self) -> bool:
+        """Whether so many slots are dead that building anew is worth it."""
+        dead = self.columns.count - self.columns.live
+        return dead > 64 and dead > COMPACT_ABOVE * self.columns.count
+
+    def remove(self, keys: Sequence[int]) -> None:
+        """Take nodes out by key; unknown keys are passed over."""
+        self._died(self.columns.kill(keys))
+
+    def append(
+        self,
+        rows: Sequence[Sequence[Any]],
+        terms: Sequence[tuple[bytes, bytes]],
+        vectors: Sequence[tuple[bytes | None, bytes | None]],
+    ) -> None:
+        """Add new nodes, and the new state of changed ones.
+
+        ``rows`` are cells of :data:`columns.SEARCH_COLUMNS`; ``terms`` and ``vectors`` are BLOBs
+        of turn and context.
+        """
+        if not rows:
+            return
+        columns = self.columns
+        begin = columns.count
+        self._died(columns.append(rows, [v[0] for v in vectors], [v[1] for v in vectors]))
+        self._turn_terms.append(begin, [t[0] for t in terms], columns.alive)
+        self._context_terms.append(begin, [t[1] for t in terms], columns.alive)
+        conversation = np.flatnonzero(columns.kind[begin:] == _CONVERSATION) + begin
+        for slot, session, seq in zip(
+            conversation.tolist(),
+            columns.session[conversation].tolist(),
+            columns.seq[conversation].tolist(),
+            strict=True,
+        ):
+            self._turns.add(session, seq, slot)
+
+    def search(
+        self,
+        request: SearchRequest,
+        terms: Sequence[TermArray],
+        vectors: Sequence[FloatArray | None],
+        now: int,
+    ) -> Candidates:
+        """Candidates of all queries; ``terms`` and ``vectors`` (unit length) are the queries'.
+
+        ``now`` in microseconds closes nodes when the request has no ``as_of``.
+        """
+        columns = self.columns
+        mask = self._mask(request, now)
+        passing = np.flatnonzero(mask)
+        turn_scores = self._turn_terms.scores(terms, columns.alive)
+        context_scores = self._context_terms.scores(terms, columns.alive)
+        hits: list[Slots] = []
+        for scores in (turn_scores, context_scores):
+            hits += [_top(row, passing, request.limit, above=0.0) for row in scores]
+        fields = (columns.turn, columns.context)
+        products: list[FloatArray | None] = []
+        for channel, field in enumerate(fields):
+            near, product = self._dense_hits(channel, field, vectors, mask, passing, request.limit)
+            hits += near
+            products.append(product)
+        found = np.unique(np.concatenate(hits)) if hits else np.zeros(0, dtype=np.int64)
+        slots = self._with_neighbours(found, mask, request.neighbours)
+        slots = self._ordered(slots)
+        best = np.zeros(len(terms), dtype=np.float32)
+        if len(passing):
+            best = turn_scores[:, passing].max(axis=1, initial=0.0)
+        return self._candidates(
+            slots,
+            np.isin(slots, found),
+            _dense(fields[0], slots, vectors, products[0]),
+            _dense(fields[1], slots, vectors, products[1]),
+            np.ascontiguousarray(turn_scores[:, slots]),
+            np.ascontiguousarray(context_scores[:, slots]),
+            best.astype(np.float32, copy=False),
+        )
+
+    def _mask(self, request: SearchRequest, now: int) -> NDArray[np.bool_]:
+        c = self.columns
+        mask = c.alive.copy()
+        if request.kinds != frozenset(KINDS):
+            mask &= np.isin(c.kind, [KIND_CODES[kind] for kind in request.kinds])
+        if request.as_of is None:
+            mask &= c.valid_to > now
+        else:
+            at = micros(request.as_of)
+            mask &= (c.valid_from <= at) & (at < c.valid_to)
+        if request.session_id is not None:
+            mask &= c.session == c.sessions.get(request.session_id, -2)
+        if request.during is not None:
+            start, end = request.during.start, request.during.end
+            low = OPEN_START if start is None else micros(start)
+            high = OPEN_END if end is None else micros(end)
+            said = (c.said_at >= low) & (c.said_at < high)
+            mask &= said | ((c.event_start < high) & (low < c.event_end))
+        return mask
+
+    def _dense_hits(
+        self,
+        channel: int,
+        field: Field,
+        vectors: Sequence[FloatArray | None],
+        mask: NDArray[np.bool_],
+        passing: Slots,
+        limit: int,
+    ) -> tuple[list[Slots], FloatArray | None]:
+        """Hits of each query, and the products of all rows if they were computed."""
+        given = [vector for vector in vectors if vector is not None]
+        if not given or not len(passing):
+            return [], None
+        queries = np.stack(given)
+        index = self.vector_index
+        if index is not None and index.serves(len(passing)):
+            wanted = mask & field.has
+            newer = np.flatnonzero(wanted[index.end :]) + index.end
+            hits = []
+            for vector, near in zip(
+                given, index.candidates(channel, queries, wanted, limit), strict=True
+            ):
+                slots = np.concatenate([near, newer])
+                hits.append(slots[_top_positions(field.rows[slots] @ vector, limit)])
+            return hits, None
+        slots = passing[field.has[passing]]
+        if 3 * len(slots) < len(mask):
+            few = queries @ field.rows[slots].T
+            return [slots[_top_positions(row, limit)] for row in few], None
+        # gathering most rows costs more than multiplying with all of them
+        products = _products(queries, field.rows)
+        everything = len(slots) == len(mask)
+        scores = products if everything else products[:, slots]
+        return [slots[_top_positions(row, limit)] for row in scores], products
+
+    def _with_neighbours(self, found: Slots, mask: NDArray[np.bool_], width: int) -> Slots:
+        c = self.columns
+        talk = found[c.kind[found] == _CONVERSATION]
+        if not len(talk):
+            return found
+        near = self._turns.around(c.session[talk].tolist(), c.seq[talk].tolist(), width)
+        slots = np.array(sorted(near), dtype=np.int64)
+        return np.union1d(found, slots[mask[slots]])
+
+    def _ordered(self, slots: Slots) -> Slots:
+        c = self.columns
+        keys = zip(c.kind[slots].tolist(), c.seq[slots].tolist(), slots.tolist(), strict=True)
+        order = sorted((KINDS[kind], seq, c.ids[slot], slot) for kind, seq, slot in keys)
+        return np.array([slot for *_, slot in order], dtype=np.int64)
+
+    def _candidates(
+        self,
+        slots: Slots,
+        found: NDArray[np.bool_],
+        dense: FloatArray,
+        dense_context: FloatArray,
+        lexical: FloatArray,
+        lexical_context: FloatArray,
+        lexical_best: FloatArray,
+    ) -> Candidates:
+        c = self.columns
+        names = list(c.speakers)
+        # only names that occur here: others may belong to turns that were forgotten
+        used, speaker = np.unique(c.speaker[slots], return_inverse=True)
+        speaker = speaker.reshape(-1) - (1 if len(used) and used[0] == -1 else 0)
+        return Candidates(
+            ids=tuple([c.ids[slot] for slot in slots.tolist()]),
+            kinds=tuple([KINDS[code] for code in c.kind[slots].tolist()]),
+            dense=dense,
+            dense_context=dense_context,
+            lexical=lexical,
+            lexical_context=lexical_context,
+            lexical_best=lexical_best,
+            vectors=c.turn.rows[slots],
+            session=c.session[slots],
+            seq=c.seq[slots],
+            speaker=speaker.astype(np.int64),
+            speakers=tuple([names[code] for code in used.tolist() if code >= 0]),
+            said_at=_seconds(c.said_at[slots]),
+            event_start=_seconds(c.event_start[slots]),
+            event_end=_seconds(c.event_end[slots]),
+            length=c.length[slots],
+            question=c.question[slots],
+            found=found,
+        )
+
+    def _died(self, slots: Sequence[int]) -> None:
+        c = self.columns
+        for slot in slots:
+            if c.kind[slot] == _CONVERSATION:
+                self._turns.discard(int(c.session[slot]), int(c.seq[slot]), slot)
+
+
+class _TurnOrder:
+    """Which conversation slots stand near each other: per session its turns in order of seq."""
+
+    def __init__(self) -> None:
+        self._seqs: dict[int, list[int]] = {}
+        self._slots: dict[tuple[int, int], list[int]] = {}
+
+    def add(self, session: int, seq: int, slot: int) -> None:
+        """Place a piece of the turn ``seq``; a turn without a session has no neighbours."""
+        pieces = self._slots.setdefault((session, seq), [])
+        if not pieces and session >= 0:
+            insort(self._seqs.setdefault(session, []), seq)
+        pieces.append(slot)
+
+    def discard(self, session: int, seq: int, slot: int) -> None:
+        """Take a piece away, and its turn with the last one."""
+        pieces = self._slots[session, seq]
+        pieces.remove(slot)
+        if not pieces:
+            del self._slots[session, seq]
+            if session >= 0:
+                seqs = self._seqs[session]
+                del seqs[bisect_left(seqs, seq)]
+
+    def around(self, sessions: Sequence[int], seqs: Sequence[int], width: int) -> set[int]:
+        """Slots of the turns at most ``width`` turns away from any of these, themselves too."""
+        near: set[int] = set()
+        for session, seq in set(zip(sessions, seqs, strict=True)):
+            if session < 0:
+                continue
+            turns = self._seqs[session]
+            at = bisect_left(turns, seq)
+            for turn in turns[max(at - width, 0) : at + width + 1]:
+                near.update(self._slots[session, turn])
+        return near
+
+
+def _products(queries: FloatArray, rows: FloatArray) -> FloatArray:
+    # one by one: for few queries BLAS multiplies a matrix with a vector faster than with a matrix
+    if len(queries) < 4:
+        return np.stack([rows @ query for query in queries])
+    return queries @ rows.T
+
+
+def _top(row: FloatArray, passing: Slots, limit: int, *, above: float) -> Slots:
+    if len(passing) == len(row):
+        slots = np.flatnonzero(row > above)
+    else:
+        slots = passing[row[passing] > above]
+    return slots[_top_positions(row[slots], limit)]
+
+
+def _top_positions(scores: FloatArray, limit: int) -> Slots:
+    if len(scores) <= limit:
+        return np.arange(len(scores))
+    return np.argpartition(scores, len(scores) - limit)[len(scores) - limit :]
+
+
+def _dense(
+    field: Field,
+    slots: Slots,
+    vectors: Sequence[FloatArray | None],
+    products: FloatArray | None,
+) -> FloatArray:
+    """Cosines ``(queries, slots)``; ``products`` has a row for each query with a vector."""
+    out = np.full((len(vectors), len(slots)), np.nan, dtype=np.float32)
+    given = [position for position, vector in enumerate(vectors) if vector is not None]
+    if not given:
+        return out
+    if products is None:
+        products = np.stack([v for v in vectors if v is not None]) @ field.rows[slots].T
+    else:
+        products = products[:, slots]
+    out[given] = np.where(field.has[slots], products, np.float32(np.nan))
+    return out
+
+
+def _seconds(micro: NDArray[np.int64]) -> NDArray[np.float64]:
+    seconds = micro / 1e6
+    seconds[(micro == OPEN_START) | (micro == OPEN_END)] = np.nan
+    return seconds

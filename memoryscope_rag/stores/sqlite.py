@@ -1,0 +1,520 @@
+"""The embedded store: one SQLite file, safe for threads, tasks and several processes.
+
+This file is the door: it checks arguments, picks the thread, opens the transaction and calls the
+modules that know the SQL (``*_rows``, ``removal``, ``inspection``) or search (``search_cache``).
+Writes take turns in one thread, reads run in a few; the event loop never waits on the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar, get_args
+
+from memoryscope_rag.errors import InvalidInput, StoreUnavailable
+from memoryscope_rag.ports import (
+    Candidates,
+    Clock,
+    EmbedderSpec,
+    FloatArray,
+    Forgotten,
+    IndexedNode,
+    Lease,
+    LogEntry,
+    NodeFilter,
+    Page,
+    Recorded,
+    SearchRequest,
+    StoreStats,
+)
+from memoryscope_rag.schema import (
+    MemoryNode,
+    Message,
+    MessageState,
+    Scope,
+    check_name,
+    check_text,
+    utc_now,
+)
+from memoryscope_rag.stores import (
+    inspection,
+    lease_rows,
+    log_rows,
+    model_rows,
+    node_rows,
+    removal,
+    residue,
+    scope_rows,
+)
+from memoryscope_rag.stores.connections import Database
+from memoryscope_rag.stores.encoding import unit_vectors, vector_blob
+from memoryscope_rag.stores.rows import micros
+from memoryscope_rag.stores.search_cache import SearchCache
+
+T = TypeVar("T")
+
+READERS = 4
+"""Reading threads; numpy and SQLite let go of the interpreter lock while they work."""
+SCRUB_SECONDS = 2.0
+"""How long ``forget`` waits for readers of other processes before it reports ``proven=False``."""
+SCAN_LIMIT = 1 << 30
+"""Largest file whose unused bytes are read for traces; a larger one is rewritten at once."""
+
+
+class _SystemClock:
+    def now(self) -> datetime:
+        return utc_now()
+
+
+class SQLiteStore:
+    """:class:`~memoryscope_rag.ports.MemoryStore` in one file. Make it with :meth:`open`."""
+
+    def __init__(
+        self,
+        database: Database,
+        embedder: EmbedderSpec | None,
+        cache_bytes: int,
+        faiss_threshold: int,
+        clock: Clock | None,
+    ) -> None:
+        self._database = database
+        self._spec = embedder
+        self._target: EmbedderSpec | None = None
+        self._clock: Clock = clock or _SystemClock()
+        self._closed = False
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="memoryscope-read")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="memoryscope-write")
+        self._builder = ThreadPoolExecutor(1, thread_name_prefix="memoryscope-index")
+        self._cache = SearchCache(database, cache_bytes, faiss_threshold, self._later)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | str,
+        *,
+        embedder: EmbedderSpec | None,
+        cache_bytes: int = 1 << 30,
+        faiss_threshold: int = 200_000,
+        reembedding: bool = False,
+        clock: Clock | None = None,
+    ) -> SQLiteStore:
+        """Open the store file ``path``, made with its folders if need be. Blocks; no event loop.
+
+        Args:
+            embedder: whose vectors the store takes; ``None`` opens any store and takes none.
+            cache_bytes: for search indexes in memory; one of 100 000 nodes takes about 450 MB.
+            faiss_threshold: nodes of a scope above which FAISS proposes dense candidates.
+            reembedding: accept an ``embedder`` that is not the store's, to change over to it.
+            clock: tells when leases and facts expire; the system's by default.
+
+        Raises:
+            StoreCorrupt: damaged, or no store of this package.
+            SchemaTooNew: written by a later version.
+            EmbeddingMismatch: the store holds another model's vectors.
+            StoreUnavailable: the file cannot be made, read or written.
+        """
+        database = Database(Path(path))
+        try:
+            with database.write() as connection:
+                active, _ = model_rows.models(connection)
+                if embedder is not None and active is None and not reembedding:
+                    model_rows.adopt(connection, embedder)
+                elif (
+                    embedder is not None
+                    and active is not None
+                    and active.spec.fingerprint != embedder.fingerprint
+                    and not reembedding
+                ):
+                    raise model_rows.mismatch(database.path, active, embedder)
+            _scrub(database, 0.0)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, embedder, cache_bytes, faiss_threshold, clock)
+
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return self._database.path
+
+    # ------------------------------------------------------------ the log
+
+    async def append(self, scope: Scope, entries: Sequence[LogEntry]) -> tuple[Recorded, ...]:
+        spec = self._spec
+
+        def job() -> tuple[Recorded, ...]:
+            flat = [node for entry in entries for node in entry.nodes]
+            ready = iter(node_rows.prepare(flat, spec.dimension if spec else None))
+            prepared = [[next(ready) for _ in entry.nodes] for entry in entries]
+            with self._database.write() as connection:
+                model = model_rows.model_of(connection, spec, self.path)
+                return log_rows.append(
+                    connection, scope, entries, prepared, model.id if model else None
+                )
+
+        return await self._run(self._writer, job) if entries else ()
+
+    async def messages(
+        self,
+        scope: Scope,
+        *,
+        session_id: str | None = None,
+        state: MessageState | None = None,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> tuple[Message, ...]:
+        _check_count("limit", limit)
+        if state is not None:
+            _check_state(state)
+
+        def job() -> tuple[Message, ...]:
+            with self._database.read() as connection:
+                return log_rows.after(connection, scope, session_id, state, after, limit)
+
+        return await self._run(self._readers, job)
+
+    async def last_messages(
+        self, scope: Scope, limit: int, *, session_id: str | None = None
+    ) -> tuple[Message, ...]:
+        _check_count("limit", limit, least=0)
+
+        def job() -> tuple[Message, ...]:
+            with self._database.read() as connection:
+                return log_rows.last(connection, scope, limit, session_id)
+
+        return await self._run(self._readers, job)
+
+    async def get_messages(self, scope: Scope, ids: Sequence[str]) -> tuple[Message, ...]:
+        def job() -> tuple[Message, ...]:
+            with self._database.read() as connection:
+                row = scope_rows.find(connection, scope)
+                found = [] if row is None else log_rows.by_ids(connection, scope, row.id, ids)
+            known = {message.id: message for message in found}
+            return tuple([known[name] for name in ids if name in known])
+
+        return await self._run(self._readers, job)
+
+    async def around(
+        self, scope: Scope, seqs: Sequence[int], before: int, after: int
+    ) -> Mapping[int, tuple[tuple[Message, ...], tuple[Message, ...]]]:
+        _check_count("before", before, least=0)
+        _check_count("after", after, least=0)
+
+        def job() -> Mapping[int, tuple[tuple[Message, ...], tuple[Message, ...]]]:
+            with self._database.read() as connection:
+                return log_rows.around(connection, scope, seqs, before, after)
+
+        return await self._run(self._readers, job)
+
+    async def mark(
+        self, scope: Scope, ids: Sequence[str], state: MessageState, reason: str | None = None
+    ) -> None:
+        _check_state(state)
+        if reason is not None:
+            check_text("reason", reason)
+
+        def job() -> None:
+            with self._database.write() as connection:
+                log_rows.mark(connection, scope, ids, state, reason)
+
+        if ids:
+            await self._run(self._writer, job)
+
+    # ------------------------------------------------------------ nodes
+
+    async def add_nodes(self, scope: Scope, nodes: Sequence[IndexedNode]) -> None:
+        spec = self._spec
+
+        def job() -> None:
+            prepared = node_rows.prepare(nodes, spec.dimension if spec else None)
+            with self._database.write() as connection:
+                model = model_rows.model_of(connection, spec, self.path)
+                node_rows.insert(
+                    connection,
+                    scope_rows.touch(connection, scope),
+                    [(item, item.node.with_(version=1)) for item in prepared],
+                    model.id if model else None,
+                )
+
+        if nodes:
+            await self._run(self._writer, job)
+
+    async def update_node(self, scope: Scope, node: IndexedNode, *, version: int) -> MemoryNode:
+        spec = self._spec
+
+        def job() -> MemoryNode:
+            (prepared,) = node_rows.prepare([node], spec.dimension if spec else None)
+            with self._database.write() as connection:
+                model = model_rows.model_of(connection, spec, self.path)
+                return node_rows.update(
+                    connection, scope, prepared, version, model.id if model else None
+                )
+
+        return await self._run(self._writer, job)
+
+    async def nodes(self, scope: Scope, ids: Sequence[str]) -> tuple[MemoryNode, ...]:
+        def job() -> tuple[MemoryNode, ...]:
+            with self._database.read() as connection:
+                return node_rows.by_ids(connection, scope, ids)
+
+        return await self._run(self._readers, job)
+
+    async def list_nodes(
+        self,
+        scope: Scope,
+        where: NodeFilter = NodeFilter(),  # noqa: B008  # frozen
+        *,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[MemoryNode]:
+        _check_count("limit", limit)
+
+        def job() -> Page[MemoryNode]:
+            with self._database.read() as connection:
+                return node_rows.page(connection, scope, where, cursor, limit, self._now())
+
+        return await self._run(self._readers, job)
+
+    async def history(self, scope: Scope, node_id: str) -> tuple[MemoryNode, ...]:
+        def job() -> tuple[MemoryNode, ...]:
+            with self._database.read() as connection:
+                return node_rows.history(connection, scope, node_id)
+
+        return await self._run(self._readers, job)
+
+    async def delete_nodes(self, scope: Scope, ids: Sequence[str]) -> tuple[str, ...]:
+        def job() -> tuple[str, ...]:
+            with self._database.write() as connection:
+                return node_rows.delete(connection, scope, ids)
+
+        return await self._run(self._writer, job)
+
+    # ------------------------------------------------------------ search
+
+    async def search(self, scope: Scope, request: SearchRequest) -> Candidates:
+        _check_count("limit", request.limit)
+        _check_count("neighbours", request.neighbours, least=0)
+        spec = self._spec
+
+        def job() -> Candidates:
+            return self._cache.search(scope, request, spec, self._now())
+
+        return await self._run(self._readers, job)
+
+    async def generation(self, scope: Scope) -> int:
+        def job() -> int:
+            with self._database.read() as connection:
+                row = scope_rows.find(connection, scope)
+                if row is not None:
+                    return row.generation
+                return scope_rows.meta(connection, "erased_generation")
+
+        return await self._run(self._readers, job)
+
+    # ------------------------------------------------------------ removal
+
+    async def forget(
+        self,
+        scope: Scope,
+        *,
+        message_ids: Sequence[str] = (),
+        session_id: str | None = None,
+        everything: bool = False,
+        compact: bool = False,
+    ) -> Forgotten:
+        if bool(message_ids) + (session_id is not None) + everything != 1:
+            raise InvalidInput("forget", "give one of message_ids, session_id and everything")
+
+        def job() -> Forgotten:
+            with self._database.write() as connection:
+                gone = removal.remove(connection, scope, message_ids, session_id, everything)
+            self._cache.drop(scope)
+            if gone.message_ids or gone.node_ids:
+                clean = _scrub(self._database, SCRUB_SECONDS, gone.traces, compact=compact)
+            else:
+                # nothing was there; but what an earlier call left to clean is cleaned now
+                clean = _scrub(self._database, SCRUB_SECONDS)
+            with self._database.read() as connection:
+                clean = clean and not removal.remains(connection, gone)
+            return Forgotten(len(gone.message_ids), len(gone.node_ids), tuple(gone.node_ids), clean)
+
+        return await self._run(self._writer, job)
+
+    # ------------------------------------------------------------ leases
+
+    async def acquire(self, scope: Scope, name: str, owner: str, seconds: float) -> Lease | None:
+        check_name("lease name", name)
+        check_name("owner", owner)
+        if not 0 < seconds < math.inf:
+            raise InvalidInput("seconds", f"{seconds} is no positive time")
+
+        def job() -> Lease | None:
+            with self._database.write() as connection:
+                return lease_rows.acquire(
+                    connection, scope, name, owner, seconds, self._clock.now()
+                )
+
+        return await self._run(self._writer, job)
+
+    async def release(self, lease: Lease) -> None:
+        def job() -> None:
+            with self._database.write() as connection:
+                lease_rows.release(connection, lease)
+
+        await self._run(self._writer, job)
+
+    # ------------------------------------------------------------ embedding
+
+    async def unembedded(self, limit: int) -> tuple[tuple[Scope, MemoryNode], ...]:
+        _check_count("limit", limit)
+        spec = self._target or self._spec
+
+        def job() -> tuple[tuple[Scope, MemoryNode], ...]:
+            with self._database.read() as connection:
+                active, following = model_rows.models(connection)
+                model = model_rows.model_of(connection, spec, self.path) or following or active
+                return model_rows.missing(connection, model.id if model else -1, limit)
+
+        return await self._run(self._readers, job)
+
+    async def set_vectors(
+        self, scope: Scope, vectors: Mapping[str, tuple[FloatArray, FloatArray]]
+    ) -> int:
+        spec = self._target or self._spec
+        if spec is None:
+            raise InvalidInput("vectors", "this store was opened without an embedder")
+
+        def job() -> int:
+            turn = unit_vectors("vector", [pair[0] for pair in vectors.values()], spec.dimension)
+            context = unit_vectors(
+                "context_vector", [pair[1] for pair in vectors.values()], spec.dimension
+            )
+            blobs = {
+                name: (vector_blob(first) or b"", vector_blob(second) or b"")
+                for name, first, second in zip(vectors, turn, context, strict=True)
+            }
+            with self._database.write() as connection:
+                model = model_rows.model_of(connection, spec, self.path)
+                assert model is not None  # model_of raised for a spec that is not recorded
+                return model_rows.put(connection, scope, blobs, model)
+
+        return await self._run(self._writer, job) if vectors else 0
+
+    async def begin_reembed(self, spec: EmbedderSpec) -> None:
+        def job() -> None:
+            with self._database.write() as connection:
+                model_rows.begin(connection, spec)
+            self._target = spec
+
+        await self._run(self._writer, job)
+
+    async def finish_reembed(self) -> None:
+        def job() -> None:
+            with self._database.write() as connection:
+                model_rows.finish(connection)
+            if self._target is not None:
+                self._spec, self._target = self._target, None
+            self._cache.clear()
+
+        await self._run(self._writer, job)
+
+    # ------------------------------------------------------------ administration
+
+    async def scopes(self) -> tuple[Scope, ...]:
+        def job() -> tuple[Scope, ...]:
+            with self._database.read() as connection:
+                return inspection.filled_scopes(connection)
+
+        return await self._run(self._readers, job)
+
+    async def stats(self, scope: Scope | None = None) -> StoreStats:
+        def job() -> StoreStats:
+            with self._database.read() as connection:
+                return inspection.stats(connection, scope, self._database.size())
+
+        return await self._run(self._readers, job)
+
+    async def check(self) -> tuple[str, ...]:
+        def job() -> tuple[str, ...]:
+            with self._database.read() as connection:
+                return inspection.check(connection)
+
+        return await self._run(self._readers, job)
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+
+        def job() -> None:
+            self._readers.shutdown(wait=True)
+            self._builder.shutdown(wait=True, cancel_futures=True)
+            try:
+                _scrub(self._database, SCRUB_SECONDS)
+                self._database.truncate_log(0.0)
+            finally:
+                self._cache.clear()
+                self._database.close()
+
+        # the writer's queue ends with this job, so every write that was accepted runs before it
+        try:
+            await asyncio.wrap_future(self._writer.submit(job))
+        finally:
+            self._writer.shutdown(wait=False)
+
+    # ------------------------------------------------------------ threads
+
+    async def _run(self, pool: ThreadPoolExecutor, job: Callable[[], T]) -> T:
+        if self._closed:
+            raise StoreUnavailable(f"{self.path} is closed")
+        return await asyncio.wrap_future(pool.submit(job))
+
+    def _later(self, job: Callable[[], None]) -> None:
+        if not self._closed:
+            self._builder.submit(job)
+
+    def _now(self) -> int:
+        return micros(self._clock.now())
+
+
+def _scrub(
+    database: Database,
+    seconds: float,
+    traces: Sequence[bytes] | None = None,
+    *,
+    compact: bool = False,
+) -> bool:
+    """Free the files of what was forgotten; whether that is certain now.
+
+    ``traces`` are pieces of it; ``None`` finishes what an earlier call could not, whose traces
+    are no longer known.
+    """
+    with database.read() as connection:
+        due = scope_rows.meta(connection, removal.SCRUB)
+    if not due and not compact:
+        return True
+    if not database.truncate_log(seconds):
+        return False
+    image = database.image(SCAN_LIMIT) if traces is not None and not compact else None
+    if image is None or residue.left_behind(image, traces or ()):
+        database.vacuum()
+        if not database.truncate_log(seconds):
+            return False
+    with database.write() as connection:
+        connection.execute("DELETE FROM meta WHERE key = ?", (removal.SCRUB,))
+    return True
+
+
+def _check_count(field: str, value: int, *, least: int = 1) -> None:
+    if value < least:
+        raise InvalidInput(field, f"{value} is less than {least}")
+
+
+def _check_state(state: str) -> None:
+    if state not in get_args(MessageState):
+        known = ", ".join(get_args(MessageState))
+        raise InvalidInput("state", f"{state!r} is unknown; known: {known}")
