@@ -1,0 +1,247 @@
+"""How fast this is on this machine: retrieval, recording, opening, sizes.
+
+Histories are made up (:mod:`.synthetic`); their vectors are random and handed to the store as they
+are, retrieval is the application's own, with the floor off so that every call packs a full answer.
+Milliseconds unless a name says otherwise; ``name@N`` is at N nodes in the scope.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from memoryscope_rag.app import AsyncMemoryScope
+from memoryscope_rag.configs.model import Config
+from memoryscope_rag.evaluation.synthetic import START, RandomEmbedder, Texts, entries
+from memoryscope_rag.ports import Embedder, EmbedderSpec, MemoryStore
+from memoryscope_rag.schema import NewMessage, Scope
+from memoryscope_rag.stores.sqlite import SQLiteStore
+
+SIZES = (1_000, 10_000, 38_000, 100_000)
+ROWS = 1_000_000
+SMALL = 1_000
+"""Nodes of each scope in the store of many scopes."""
+QUERIES = 100
+NO_MODEL = EmbedderSpec("random", 384, "random-384", 512)
+
+Say = Callable[[str], None]
+Metrics = dict[str, float]
+
+
+def measure(
+    embedder: Embedder | None,
+    *,
+    sizes: Sequence[int] = SIZES,
+    rows: int = ROWS,
+    queries: int = QUERIES,
+    seed: int = 0,
+    say: Say = lambda text: None,
+) -> Metrics:
+    """All measurements. Stores are made in a temporary folder and removed.
+
+    Args:
+        embedder: what embeds queries and messages; without one those figures are missing.
+        sizes: nodes of the scopes that retrieval is measured in.
+        rows: nodes of the store of many scopes; 0 leaves it out.
+        queries: how many retrievals each percentile is taken over, at least 20.
+        say: is told what is being done.
+    """
+    result: Metrics = {"import_ms": import_milliseconds("import memoryscope_rag")}
+    result["import_all_ms"] = import_milliseconds("from memoryscope_rag import MemoryScope")
+    with tempfile.TemporaryDirectory(prefix="memoryscope-rag-speed-") as folder:
+        for size in sizes:
+            say(f"{size} nodes in one scope")
+            path = Path(folder) / f"{size}.db"
+            result |= asyncio.run(_one_scope(path, embedder, size, queries, seed))
+        say("recording")
+        result |= asyncio.run(_adds(Path(folder) / "adds.db", embedder, seed))
+        if rows >= SMALL:
+            say(f"{rows} nodes in {rows // SMALL} scopes")
+            path = Path(folder) / "many.db"
+            result |= asyncio.run(_many_scopes(path, embedder, rows, queries, seed))
+    return {name: round(value, 3) for name, value in result.items()}
+
+
+def import_milliseconds(statement: str, times: int = 5) -> float:
+    """The median time of an import statement in a fresh interpreter, without its own start."""
+    code = f"import time; t = time.perf_counter(); {statement}; print(time.perf_counter() - t)"
+    runs = [
+        float(
+            subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, text=True, check=True
+            ).stdout
+        )
+        for _ in range(times)
+    ]
+    return 1000 * sorted(runs)[times // 2]
+
+
+def percentiles(name: str, at: str, seconds: Sequence[float]) -> Metrics:
+    """``name_p50_ms@at`` and so on."""
+    return {
+        f"{name}_p{share}_ms{at}": 1000 * float(np.percentile(seconds, share))
+        for share in (50, 95, 99)
+    }
+
+
+def _spec(embedder: Embedder | None) -> EmbedderSpec:
+    return NO_MODEL if embedder is None else embedder.spec
+
+
+def _open(path: Path, embedder: Embedder | None) -> MemoryStore:
+    return SQLiteStore.open(path, embedder=_spec(embedder))
+
+
+async def _fill(
+    store: MemoryStore, scope: Scope, count: int, dimension: int, seed: int, *, analyse: bool = True
+) -> float:
+    """Seconds that the store took for ``count`` messages; making them up is not counted."""
+    spent = 0.0
+    for batch in entries(count, dimension, seed=seed, analyse=analyse):
+        started = time.perf_counter()
+        await store.append(scope, batch)
+        spent += time.perf_counter() - started
+    return spent
+
+
+async def _retrievals(
+    store: MemoryStore, embedder: Embedder, scopes: Sequence[Scope], queries: int, seed: int
+) -> list[float]:
+    """Seconds of each of ``queries`` retrievals; no two queries are alike."""
+    memory = AsyncMemoryScope(Config(), store, embedder)
+    texts = Texts(seed).take(queries, shortest=4, longest=10)
+    seconds = []
+    for index, text in enumerate(texts):
+        started = time.perf_counter()
+        await memory.retrieve(text, scope=scopes[index % len(scopes)], floor=False)
+        seconds.append(time.perf_counter() - started)
+    return seconds
+
+
+async def _one_scope(
+    path: Path, embedder: Embedder | None, size: int, queries: int, seed: int
+) -> Metrics:
+    spec, scope, at = _spec(embedder), Scope("ann"), f"@{size}"
+    free = RandomEmbedder(spec, seed)
+    store = _open(path, embedder)
+    try:
+        spent = await _fill(store, scope, size, spec.dimension, seed)
+        await _retrievals(store, free, [scope], 5, seed + 7)
+        noembed = await _retrievals(store, free, [scope], queries, seed + 8)
+        result = percentiles("retrieve_noembed", at, noembed)
+        if embedder is not None:
+            await _retrievals(store, embedder, [scope], 5, seed + 9)
+            real = await _retrievals(store, embedder, [scope], queries, seed + 10)
+            result |= percentiles("retrieve", at, real)
+        result |= await _after_write(store, free, scope, size, seed)
+    finally:
+        await store.close()
+    result[f"append_per_s{at}"] = size / spent
+    result[f"bytes_per_message{at}"] = _bytes(path) / size
+    opened = time.perf_counter()
+    store = _open(path, embedder)
+    try:
+        result[f"open_ms{at}"] = 1000 * (time.perf_counter() - opened)
+        await _retrievals(store, free, [scope], 1, seed + 11)
+        result[f"cold_open_ms{at}"] = 1000 * (time.perf_counter() - opened)
+    finally:
+        await store.close()
+    return result
+
+
+async def _after_write(
+    store: MemoryStore, free: Embedder, scope: Scope, size: int, seed: int, times: int = 20
+) -> Metrics:
+    """Recording one message and retrieving right after it, as a conversation does."""
+    memory = AsyncMemoryScope(Config(), store, free)
+    adds, finds = [], []
+    for index, text in enumerate(Texts(seed + 12).take(2 * times)):
+        started = time.perf_counter()
+        if index % 2 == 0:
+            await memory.record(text, scope=scope, session_id="live", message_id=f"live{index}")
+            adds.append(time.perf_counter() - started)
+        else:
+            await memory.retrieve(text, scope=scope, floor=False)
+            finds.append(time.perf_counter() - started)
+    return {
+        f"add_p95_ms@{size}": 1000 * float(np.percentile(adds, 95)),
+        f"retrieve_after_add_p95_ms@{size}": 1000 * float(np.percentile(finds, 95)),
+    }
+
+
+async def _adds(path: Path, embedder: Embedder | None, seed: int) -> Metrics:
+    free = RandomEmbedder(_spec(embedder), seed)
+    store = _open(path, embedder)
+    try:
+        result = await _adds_with(AsyncMemoryScope(Config(), store, free), "", seed, 4096)
+        if embedder is not None:
+            memory = AsyncMemoryScope(Config(), store, embedder)
+            result |= await _adds_with(memory, "_embed", seed + 1, 512)
+    finally:
+        await store.close()
+    result["bytes_per_message"] = _bytes(path) / (4096 + 200 + (512 + 200) * (embedder is not None))
+    return result
+
+
+async def _adds_with(memory: AsyncMemoryScope, suffix: str, seed: int, count: int) -> Metrics:
+    """One by one (200 messages), and ``count`` in batches of 64."""
+    singles = []
+    for index, text in enumerate(Texts(seed).take(200)):
+        started = time.perf_counter()
+        await memory.record(text, scope=f"single{suffix}", session_id=f"s{index // 20}")
+        singles.append(time.perf_counter() - started)
+    messages = [
+        NewMessage(f"m{index}", f"s{index // 20}", "user", text, START)
+        for index, text in enumerate(Texts(seed + 1).take(count))
+    ]
+    started = time.perf_counter()
+    for first in range(0, count, 64):
+        await memory.record_many(messages[first : first + 64], scope=f"batch{suffix}")
+    rate = count / (time.perf_counter() - started)
+    return {
+        **percentiles(f"add_single{suffix}", "", singles),
+        f"add_batch{suffix}_per_s": rate,
+    }
+
+
+async def _many_scopes(
+    path: Path, embedder: Embedder | None, rows: int, queries: int, seed: int
+) -> Metrics:
+    spec = _spec(embedder)
+    free = RandomEmbedder(spec, seed)
+    scopes = [Scope(f"user{index}") for index in range(rows // SMALL)]
+    at = f"@{SMALL}of{len(scopes) * SMALL}"
+    store = _open(path, embedder)
+    try:
+        spent = 0.0
+        for index, scope in enumerate(scopes):
+            spent += await _fill(store, scope, SMALL, spec.dimension, seed + index, analyse=False)
+        step = max(1, len(scopes) // queries)
+        chosen = scopes[::step][:queries]
+        cold = await _retrievals(store, free, chosen, len(chosen), seed + 1)
+        warm = await _retrievals(store, free, chosen, queries, seed + 2)
+        result = percentiles("retrieve_first_noembed", at, cold)
+        result |= percentiles("retrieve_noembed", at, warm)
+        if embedder is not None:
+            real = await _retrievals(store, embedder, chosen, queries, seed + 3)
+            result |= percentiles("retrieve", at, real)
+    finally:
+        await store.close()
+    result[f"append_per_s{at}"] = len(scopes) * SMALL / spent
+    result[f"bytes_per_message{at}"] = _bytes(path) / (len(scopes) * SMALL)
+    opened = time.perf_counter()
+    store = _open(path, embedder)
+    result[f"open_ms{at}"] = 1000 * (time.perf_counter() - opened)
+    await store.close()
+    return result
+
+
+def _bytes(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))

@@ -1,0 +1,25 @@
+"""Scoring: what a store found, as numbers that mean the same in every scope, added up.
+
+:func:`query_features` reads the query, :func:`signals` makes a matrix of candidates × named
+signals, a :class:`LinearRanker` weighs them. Its weights are data (``configs/rankers``), made by
+:func:`fit_listwise` on questions with known evidence.
+"""
+
+from memoryscope_rag.scoring.calibration import Calibration, Scale
+from memoryscope_rag.scoring.features import QueryFeatures, query_features
+from memoryscope_rag.scoring.fit import Group, fit_listwise, listwise_loss
+from memoryscope_rag.scoring.ranker import LinearRanker
+from memoryscope_rag.scoring.matrix import SIGNALS, signals
+
+__all__ = [
+    "SIGNALS",
+    "Calibration",
+    "Group",
+    "LinearRanker",
+    "QueryFeatures",
+    "Scale",
+    "fit_listwise",
+    "listwise_loss",
+    "query_features",
+    "signals",
+]

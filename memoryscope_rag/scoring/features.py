@@ -1,0 +1,71 @@
+"""What a query says besides its meaning: whose memory of whom, in which script, about when."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from memoryscope_rag.schema import Interval
+
+_WORD = re.compile(r"[^\W_]+")
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]")
+
+
+@dataclass(frozen=True, slots=True)
+class QueryFeatures:
+    """One query as the signals need it.
+
+    ``names`` are the speakers of the candidates that the query names. ``unspaced`` says that it
+    is mostly written without spaces (Chinese, Japanese …), where an English embedding model knows
+    little. ``intervals`` are (start, end) in POSIX seconds, infinite where open.
+    """
+
+    text: str
+    names: frozenset[str] = frozenset()
+    unspaced: bool = False
+    intervals: tuple[tuple[float, float], ...] = ()
+
+
+def query_features(
+    text: str, speakers: Iterable[str], intervals: Sequence[Interval] = ()
+) -> QueryFeatures:
+    """The features of the query ``text``; ``speakers`` are those of the candidates."""
+    return QueryFeatures(
+        text, frozenset(named_in(text, speakers)), is_unspaced(text), seconds(intervals)
+    )
+
+
+def named_in(text: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Those of ``names`` that ``text`` mentions, by the first word of the name.
+
+    Case does not matter; a name must stand as a word ("Tim" is not in "time"), except in
+    scripts without spaces.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    words = set(_WORD.findall(folded))
+    found = []
+    for name in names:
+        parts = _WORD.findall(unicodedata.normalize("NFKC", name).casefold())
+        if parts and (parts[0] in words or (_UNSPACED.search(parts[0]) and parts[0] in folded)):
+            found.append(name)
+    return tuple(found)
+
+
+def is_unspaced(text: str) -> bool:
+    """Whether most letters of ``text`` belong to a script that puts no spaces between words."""
+    letters = sum(1 for char in text if char.isalpha())
+    return 0 < letters < 2 * len(_UNSPACED.findall(text))
+
+
+def seconds(intervals: Iterable[Interval]) -> tuple[tuple[float, float], ...]:
+    """Intervals as (start, end) in POSIX seconds, infinite where open."""
+    return tuple(
+        (
+            -math.inf if interval.start is None else interval.start.timestamp(),
+            math.inf if interval.end is None else interval.end.timestamp(),
+        )
+        for interval in intervals
+    )
