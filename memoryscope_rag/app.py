@@ -1,0 +1,569 @@
+"""The application: a memory that records conversations and gives back evidence.
+
+>>> from memoryscope_rag import MemoryScope
+>>> with MemoryScope.open("memory.db") as memory:                       # doctest: +SKIP
+...     memory.record("I moved to Lisbon in May", scope="ann")
+...     print(memory.retrieve("Where does Ann live?", scope="ann").text)
+
+:class:`AsyncMemoryScope` is the whole of it; :class:`~memoryscope_rag.sync.MemoryScope` is the
+same for callers without an event loop. Both may be shared by threads and tasks. A ``scope`` is a
+:class:`~memoryscope_rag.schema.Scope`, or a user id for short.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import uuid
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from zoneinfo import ZoneInfo
+
+from memoryscope_rag.build import build_embedder, build_ranker, build_store
+from memoryscope_rag.configs.load import load_config
+from memoryscope_rag.configs.model import Config
+from memoryscope_rag.errors import (
+    DuplicateId,
+    InvalidInput,
+    ModelError,
+    StoreUnavailable,
+    UnknownId,
+)
+from memoryscope_rag.operations.import_ import ImportReport, import_lines
+from memoryscope_rag.operations.portability import export_lines
+from memoryscope_rag.operations.record import index_fact, record
+from memoryscope_rag.operations.reembed import embed_missing, reembed
+from memoryscope_rag.operations.retrieve import build_retrieve, retrieve
+from memoryscope_rag.ports import (
+    Clock,
+    Embedder,
+    Forgotten,
+    MemoryStore,
+    NodeFilter,
+    Page,
+    Recorded,
+    Reranker,
+    StoreStats,
+)
+from memoryscope_rag.schema import (
+    KINDS,
+    Event,
+    Evidence,
+    Interval,
+    Kind,
+    MemoryNode,
+    Message,
+    Metadata,
+    NewMessage,
+    Role,
+    Scope,
+    check_text,
+    utc_now,
+)
+from memoryscope_rag.temporal import find_times, reading
+from memoryscope_rag.workers.base import Deadline, Services
+from memoryscope_rag.workers.frontend import RetrievalState
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) while long work goes on."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """The present moment in UTC."""
+        return utc_now()
+
+
+def as_scope(scope: Scope | str) -> Scope:
+    """A Scope, or the scope of a user id."""
+    return scope if isinstance(scope, Scope) else Scope(scope)
+
+
+class AsyncMemoryScope:
+    """Memory for conversational agents. Open it with :meth:`open`, close it with :meth:`close`."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: MemoryStore,
+        embedder: Embedder | None,
+        *,
+        reranker: Reranker | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.config = config
+        self._store = store
+        self._embedder = embedder
+        self._clock = clock or SystemClock()
+        services = Services(
+            store=store,
+            ranker=build_ranker(config, embedder),
+            clock=self._clock,
+            embedder=embedder,
+            reranker=reranker,
+        )
+        self._retrieve = build_retrieve(services, config.retrieval.operation)
+        self._locks: dict[tuple[Scope, str], _SessionLock] = {}
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path | str | None = None,
+        *,
+        config: Config | None = None,
+        embedder: Embedder | None = None,
+        reranker: Reranker | None = None,
+        clock: Clock | None = None,
+        reembedding: bool = False,
+    ) -> Self:
+        """Open the memory kept in the SQLite file ``path``, made when it is missing.
+
+        ``config`` is what :func:`~memoryscope_rag.load_config` gives by default. ``embedder``
+        stands in for the one that the settings name. ``reembedding`` opens a file whose vectors
+        are of another model, for :meth:`reembed` to make them anew.
+
+        Raises:
+            ConfigError: a setting is wrong.
+            EmbeddingMismatch: the file holds vectors of another model.
+            StoreCorrupt, StoreUnavailable, SchemaTooNew: the file cannot be opened.
+            ModelNotFound, ModelCorrupt: the embedding model is not there, or not as pinned.
+        """
+        config = config or load_config()
+        return await asyncio.to_thread(
+            cls._open, path, config, embedder, reranker, clock, reembedding
+        )
+
+    @classmethod
+    def _open(
+        cls,
+        path: Path | str | None,
+        config: Config,
+        embedder: Embedder | None,
+        reranker: Reranker | None,
+        clock: Clock | None,
+        reembedding: bool,
+    ) -> Self:
+        if path is not None:
+            config = config.model_copy(
+                update={"store": config.store.model_copy(update={"path": Path(path)})}
+            )
+        embedder = embedder or build_embedder(config)
+        store: MemoryStore | None = None
+        try:
+            store = build_store(config, embedder, reembedding=reembedding)
+            return cls(config, store, embedder, reranker=reranker, clock=clock)
+        except BaseException:
+            if store is not None:
+                asyncio.run(store.close())
+            if embedder is not None:
+                embedder.close()
+            raise
+
+    # ------------------------------------------------------------ writing
+
+    async def record(
+        self,
+        content: str,
+        *,
+        scope: Scope | str,
+        role: Role = "user",
+        session_id: str = "default",
+        speaker: str | None = None,
+        created_at: datetime | None = None,
+        message_id: str | None = None,
+        metadata: Metadata | None = None,
+    ) -> Recorded:
+        """Record one message, durable and retrievable when this returns.
+
+        With a ``message_id`` recording it again is harmless (``status == "known"``).
+        ``created_at`` is now unless given. Raises InvalidInput, and DuplicateId when the id
+        belongs to another content.
+        """
+        message = NewMessage(
+            id=message_id or uuid.uuid4().hex,
+            session_id=session_id,
+            role=role,
+            content=content,
+            created_at=created_at or self._clock.now(),
+            speaker=speaker,
+            metadata=metadata or {},
+        )
+        return (await self.record_many([message], scope=scope))[0]
+
+    async def record_many(
+        self, messages: Iterable[NewMessage], *, scope: Scope | str
+    ) -> tuple[Recorded, ...]:
+        """Record messages in order; one outcome each.
+
+        Raises DuplicateId when ids were refused because other content holds them; everything
+        else of the batch is stored by then.
+        """
+        batch = list(messages)
+        if not batch:
+            return ()
+        where = as_scope(scope)
+        async with self._sessions(where, {message.session_id for message in batch}):
+            outcome = await record(self._store, self._embedder, where, batch)
+        refused = [item.message.id for item in outcome if item.status == "refused"]
+        if refused:
+            raise DuplicateId(
+                "message id",
+                f"{', '.join(map(repr, refused[:5]))} already recorded with other content; "
+                f"{len(batch) - len(refused)} of {len(batch)} messages are stored",
+            )
+        return outcome
+
+    async def add_note(
+        self,
+        content: str,
+        *,
+        scope: Scope | str,
+        said_at: datetime | None = None,
+        event: Event | None = None,
+        metadata: Metadata | None = None,
+    ) -> MemoryNode:
+        """Keep a fact that the user or the host states, word for word.
+
+        ``event`` is read from the text when it is not given. The same note again is the note
+        that is there. Raises InvalidInput.
+        """
+        if not content.strip():
+            raise InvalidInput("content", "a note must not be empty")
+        where = as_scope(scope)
+        said = said_at or self._clock.now()
+        node = MemoryNode(
+            id=f"note-{hashlib.sha256(content.encode(errors='replace')).hexdigest()[:24]}",
+            kind="note",
+            content=content,
+            said_at=said,
+            event=event or self._event(content, said),
+            valid_from=said,
+            metadata=metadata or {},
+        )
+        try:
+            await self._store.add_nodes(where, [await index_fact(self._embedder, node)])
+        except DuplicateId:
+            (present,) = await self._store.nodes(where, [node.id])
+            if present.content == content and present.valid_to is None:
+                return present
+            node = node.with_(id=f"note-{uuid.uuid4().hex}")
+            await self._store.add_nodes(where, [await index_fact(self._embedder, node)])
+        return node
+
+    async def update(
+        self,
+        node_id: str,
+        content: str,
+        *,
+        scope: Scope | str,
+        event: Event | None = None,
+        metadata: Metadata | None = None,
+    ) -> MemoryNode:
+        """Give an observation, note or insight another content; the old one stays in history.
+
+        Raises UnknownId, InvalidInput for a conversation node (messages never change).
+        """
+        where = as_scope(scope)
+        for _ in range(5):
+            node = await self.get(node_id, scope=where)
+            if node.kind == "conversation":
+                raise InvalidInput(
+                    "node id", f"{node_id!r} is a recorded message, which never changes"
+                )
+            now = self._clock.now()
+            changed = node.with_(
+                content=content,
+                event=event or self._event(content, now),
+                valid_from=now,
+                metadata=node.metadata if metadata is None else metadata,
+            )
+            try:
+                return await self._store.update_node(
+                    where, await index_fact(self._embedder, changed), version=node.version
+                )
+            except StoreUnavailable:
+                continue  # another writer was first: read its version and try again
+        raise StoreUnavailable(f"node {node_id!r} keeps being changed by other writers")
+
+    async def delete(self, node_id: str, *, scope: Scope | str) -> None:
+        """Remove one observation, note or insight with its history.
+
+        Raises UnknownId, InvalidInput for a conversation node (use :meth:`forget`).
+        """
+        where = as_scope(scope)
+        node = await self.get(node_id, scope=where)
+        if node.kind == "conversation":
+            raise InvalidInput(
+                "node id", f"{node_id!r} is part of a message; forget(message_ids=...) removes it"
+            )
+        await self._store.delete_nodes(where, [node_id])
+
+    async def forget(
+        self,
+        *,
+        scope: Scope | str,
+        message_ids: Collection[str] = (),
+        session_id: str | None = None,
+        everything: bool = False,
+        compact: bool = False,
+    ) -> Forgotten:
+        """Remove messages, a session or all of a scope, and whatever rests on them.
+
+        Afterwards the text is in no file of the store; ``compact`` also shrinks the file.
+        Raises UnknownId for a message id that is not there, and InvalidInput unless exactly one
+        of the three selections is made.
+        """
+        if [bool(message_ids), session_id is not None, everything].count(True) != 1:
+            raise InvalidInput(
+                "forget", "choose exactly one of message_ids, session_id and everything=True"
+            )
+        where = as_scope(scope)
+        ids = list(message_ids)
+        present = {message.id for message in await self._store.get_messages(where, ids)}
+        for wanted in ids:
+            if wanted not in present:
+                raise UnknownId("message id", f"no message {wanted!r} in this scope")
+        forgotten = await self._store.forget(
+            where,
+            message_ids=ids,
+            session_id=session_id,
+            everything=everything,
+            compact=compact,
+        )
+        if self._embedder is not None and forgotten.messages and not everything:
+            # the turns after the forgotten ones had them in their vectors
+            with contextlib.suppress(ModelError):
+                await embed_missing(self._store, self._embedder)
+        return forgotten
+
+    # ------------------------------------------------------------ reading
+
+    async def retrieve(
+        self,
+        query: str,
+        *,
+        scope: Scope | str,
+        limit: int | None = None,
+        budget_tokens: int | None = None,
+        budget_ms: float | None = None,
+        kinds: Collection[Kind] = KINDS,
+        now: datetime | None = None,
+        time_zone: str | None = None,
+        as_of: datetime | None = None,
+        during: Interval | None = None,
+        session_id: str | None = None,
+        current_session: str | None = None,
+        floor: bool | None = None,
+        explain: bool = False,
+    ) -> Evidence:
+        """The evidence in this scope that matters to ``query``, best first; maybe none.
+
+        Args:
+            limit, budget_tokens: at most so many items, and tokens of packed text.
+            budget_ms: after so many milliseconds optional work is left out and named.
+            kinds: where to look.
+            now, time_zone: what "yesterday" in the query refers to.
+            as_of: what was believed at that moment.
+            during: only what was said or happened inside.
+            session_id: only this session.
+            current_session: the session the user is in; its last turns are not repeated.
+            floor: whether a query with no answer in memory returns nothing.
+            explain: fill ``parts`` and ``found_by`` of every item.
+        """
+        settings = self.config.retrieval
+        unknown = set(kinds) - set(KINDS)
+        if unknown or not kinds:
+            raise InvalidInput("kinds", f"{sorted(unknown)} unknown; known: {', '.join(KINDS)}")
+        limit = settings.limit if limit is None else limit
+        if not 1 <= limit <= 1000:
+            raise InvalidInput("limit", f"{limit} is not in 1..1000")
+        budget = settings.budget_tokens if budget_tokens is None else budget_tokens
+        if budget < 0:
+            raise InvalidInput("budget_tokens", "must not be negative")
+        milliseconds = settings.budget_ms if budget_ms is None else budget_ms
+        if milliseconds is not None and milliseconds < 0:
+            raise InvalidInput("budget_ms", "must not be negative")
+        zone = _zone(time_zone or self.config.time_zone)
+        state = RetrievalState(
+            scope=as_scope(scope),
+            text=check_text("query", query),
+            now=(now or self._clock.now()).astimezone(zone),
+            kinds=frozenset(kinds),
+            limit=limit,
+            budget_tokens=budget,
+            deadline=Deadline.after(milliseconds),
+            floor=settings.floor if floor is None else floor,
+            explain=explain,
+            as_of=as_of,
+            during=during,
+            session_id=session_id,
+            current_session=current_session,
+        )
+        return await retrieve(self._retrieve, state)
+
+    async def get(self, node_id: str, *, scope: Scope | str) -> MemoryNode:
+        """One node. Raises UnknownId."""
+        found = await self._store.nodes(as_scope(scope), [node_id])
+        if not found:
+            raise UnknownId("node id", f"no node {node_id!r} in this scope")
+        return found[0]
+
+    async def list(
+        self,
+        *,
+        scope: Scope | str,
+        kinds: Collection[Kind] | None = None,
+        session_id: str | None = None,
+        as_of: datetime | None = None,
+        closed: bool = False,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[MemoryNode]:
+        """Nodes in order of time, a page at a time; ``closed`` includes what is no longer true."""
+        where = NodeFilter(
+            kinds=None if kinds is None else frozenset(kinds),
+            session_id=session_id,
+            as_of=as_of,
+            closed=closed,
+        )
+        return await self._store.list_nodes(as_scope(scope), where, cursor=cursor, limit=limit)
+
+    async def messages(
+        self,
+        *,
+        scope: Scope | str,
+        session_id: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> tuple[Message, ...]:
+        """The log: messages with ``seq > after``, oldest first."""
+        return await self._store.messages(
+            as_scope(scope), session_id=session_id, after=after, limit=limit
+        )
+
+    async def history(self, node_id: str, *, scope: Scope | str) -> tuple[MemoryNode, ...]:
+        """Every version of a node, oldest first. Raises UnknownId."""
+        return await self._store.history(as_scope(scope), node_id)
+
+    async def scopes(self) -> tuple[Scope, ...]:
+        """Every scope of the store."""
+        return await self._store.scopes()
+
+    async def stats(self, *, scope: Scope | str | None = None) -> StoreStats:
+        """Counts of one scope, or of the whole store."""
+        return await self._store.stats(None if scope is None else as_scope(scope))
+
+    # ------------------------------------------------------------ the whole store
+
+    def export(self, *, scope: Scope | str) -> AsyncIterator[str]:
+        """A scope as JSON lines: every message, every fact with its earlier versions."""
+        return export_lines(self._store, as_scope(scope))
+
+    async def import_(
+        self,
+        lines: Iterable[str],
+        *,
+        scope: Scope | str,
+        progress: Progress | None = None,
+    ) -> ImportReport:
+        """Read what :meth:`export` wrote. What cannot be read is reported; the rest goes in."""
+        return await import_lines(
+            self._store, self._embedder, as_scope(scope), lines, progress=progress
+        )
+
+    async def reembed(self, *, progress: Progress | None = None) -> int:
+        """Give every node that lacks one a vector of the present model; how many got one.
+
+        Also completes the switch to another model, and goes on where it was interrupted.
+        """
+        if self._embedder is None:
+            raise InvalidInput("embedder", "is 'none'; choose a model to embed with")
+        return await reembed(self._store, self._embedder, progress=progress)
+
+    async def check(self) -> tuple[str, ...]:
+        """What is wrong with the data, one sentence each; empty when all is well."""
+        return await self._store.check()
+
+    async def close(self) -> None:
+        """Finish what is running and close everything; a second call does nothing."""
+        try:
+            await self._store.close()
+        finally:
+            if self._embedder is not None:
+                self._embedder.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # ------------------------------------------------------------ inside
+
+    def _event(self, content: str, said_at: datetime) -> Event | None:
+        local = said_at.astimezone(_zone(self.config.time_zone))
+        times = find_times(content, reference=local, prefer=reading(content))
+        return Event(times[0].interval, times[0].grain, times[0].recurrence) if times else None
+
+    def _sessions(self, scope: Scope, session_ids: Collection[str]) -> _SessionLocks:
+        return _SessionLocks(self._locks, [(scope, name) for name in sorted(session_ids)])
+
+
+@dataclass(slots=True)
+class _SessionLock:
+    lock: asyncio.Lock
+    users: int = 0
+
+
+class _SessionLocks:
+    """One writer a session within this process, so that a turn's context is the turn before."""
+
+    def __init__(
+        self, locks: dict[tuple[Scope, str], _SessionLock], keys: Sequence[tuple[Scope, str]]
+    ) -> None:
+        self._locks = locks
+        self._keys = keys
+        self._held: list[tuple[Scope, str]] = []
+
+    async def __aenter__(self) -> None:
+        for key in self._keys:
+            entry = self._locks.setdefault(key, _SessionLock(asyncio.Lock()))
+            entry.users += 1
+            try:
+                await entry.lock.acquire()
+            except BaseException:
+                self._leave(key, entry)
+                await self.__aexit__()
+                raise
+            self._held.append(key)
+
+    async def __aexit__(self, *_: object) -> None:
+        for key in reversed(self._held):
+            entry = self._locks[key]
+            entry.lock.release()
+            self._leave(key, entry)
+        self._held = []
+
+    def _leave(self, key: tuple[Scope, str], entry: _SessionLock) -> None:
+        entry.users -= 1
+        if entry.users == 0:
+            del self._locks[key]
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise InvalidInput("time_zone", f"{name!r} is no time zone such as Europe/Berlin") from None

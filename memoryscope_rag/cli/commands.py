@@ -1,0 +1,74 @@
+"""The commands, put together. What a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from memoryscope_rag.cli import bench, demo, doctor, importing, models, reading, retrieving, writing
+from memoryscope_rag.cli.settings import (
+    ConfigOption,
+    EmbedderOption,
+    Settings,
+    StoreOption,
+    ZoneOption,
+)
+
+EPILOG = (
+    "Exit codes: 0 done; 1 nothing found, or problems (doctor, import); "
+    "2 wrong usage or input; 3 the store failed; 4 a model failed."
+)
+
+app = typer.Typer(
+    name="memoryscope-rag",
+    help="Long-term memory for conversational agents.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from memoryscope_rag import __version__
+
+        print(f"memoryscope-rag {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _shared(
+    ctx: typer.Context,
+    store: StoreOption = None,
+    config: ConfigOption = None,
+    time_zone: ZoneOption = None,
+    embedder: EmbedderOption = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    ctx.obj = Settings(Path(store) if store is not None else None, config, time_zone, embedder)
+
+
+for _name, _command in (
+    ("demo", demo.demo),
+    ("record", writing.record),
+    ("import", importing.import_),
+    ("retrieve", retrieving.retrieve),
+    ("list", reading.list_),
+    ("add", writing.add),
+    ("update", writing.update),
+    ("forget", writing.forget),
+    ("history", reading.history),
+    ("export", reading.export),
+    ("stats", reading.stats),
+    ("reembed", writing.reembed),
+    ("doctor", doctor.doctor),
+):
+    app.command(_name)(_command)
+app.add_typer(models.app, name="models")
+app.add_typer(bench.app, name="bench")

@@ -1,0 +1,48 @@
+"""Why an item was found, in words and in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from memoryscope_rag.schema import EvidenceItem
+
+WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "dense": "close in meaning",
+        "dense_context": "close in meaning with the turn before it",
+        "dense_window": "the turns around it are close in meaning",
+        "lexical": "shares words with the question",
+        "lexical_context": "shares words, with the turn before it",
+        "lexical_window": "the turns around it share words",
+        "both": "meaning and words agree",
+        "session_dense": "in a session close in meaning",
+        "session_lexical": "in a session that shares words",
+        "answers_dense": "answers a question close in meaning",
+        "answers_lexical": "answers a question that shares words",
+        "next_dense": "the turn after it is close in meaning",
+        "next_lexical": "the turn after it shares words",
+        "speaker": "said by whom the question names",
+        "length": "its length",
+        "question": "is not a question itself",
+        "feedback": "like the other best hits",
+        "time_said": "said in the time asked for",
+        "time_event": "happens in the time asked for",
+        "clue_dense": "close to a clue",
+        "clue_lexical": "shares words with a clue",
+        "observation": "is an observation",
+        "note": "is a note",
+        "insight": "is an insight",
+        "bias": "the same for every item",
+    }
+)
+"""What a signal says when it adds to the score."""
+
+
+def reasons(item: EvidenceItem, most: int = 3) -> str:
+    """The signals that added most to the score, in words; empty without ``explain``."""
+    helping = sorted(
+        (part for part in item.parts if part.contribution > 0 and part.signal != "bias"),
+        key=lambda part: -part.contribution,
+    )
+    return "; ".join(WORDS.get(part.signal, part.signal) for part in helping[:most])

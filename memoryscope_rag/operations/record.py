@@ -1,0 +1,155 @@
+"""Record: messages into the log, each with the conversation nodes that it is found by."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+
+from memoryscope_rag import indexing, lexical
+from memoryscope_rag.errors import ModelError
+from memoryscope_rag.ports import Embedder, FloatArray, IndexedNode, LogEntry, MemoryStore, Recorded
+from memoryscope_rag.schema import MAX_NAME, MemoryNode, NewMessage, Scope
+from memoryscope_rag.temporal import is_question
+
+_log = logging.getLogger(__name__)
+
+Turn = tuple[str | None, str]
+"""Speaker (or role) and content, as :mod:`memoryscope_rag.indexing` wants the turns before."""
+
+
+async def record(
+    store: MemoryStore, embedder: Embedder | None, scope: Scope, messages: Sequence[NewMessage]
+) -> tuple[Recorded, ...]:
+    """Record ``messages`` in the order given; one outcome each.
+
+    A failing embedder costs no message: what could not be embedded is stored, found by its words,
+    and gets its vectors by ``reembed``.
+    """
+    here = {m.id for m in await store.get_messages(scope, [m.id for m in messages])}
+    before = await _turns_before(store, scope, messages)
+    drafts: list[tuple[NewMessage, list[tuple[MemoryNode, str]]]] = []
+    for message in messages:
+        previous = before[message.session_id]
+        # a known message is handed to the store as it is: that one compares and says "known"
+        nodes = [] if message.id in here else _nodes(message, previous, embedder)
+        drafts.append((message, nodes))
+        previous.append(_turn(message))
+        del previous[: -indexing.CONTEXT_TURNS]
+    vectors = await embed_nodes(embedder, [pair for _, nodes in drafts for pair in nodes])
+    entries = [
+        LogEntry(message, tuple(_indexed(node, context, vectors) for node, context in nodes))
+        for message, nodes in drafts
+    ]
+    return await store.append(scope, entries)
+
+
+async def embed_nodes(
+    embedder: Embedder | None, nodes: Sequence[tuple[MemoryNode, str]]
+) -> Mapping[str, tuple[FloatArray, FloatArray]]:
+    """Vectors of (node, text with context) by node id: of the node, of it with its context.
+
+    Empty when there is no embedder or when it fails.
+    """
+    if embedder is None or not nodes:
+        return {}
+    texts = [indexing.document_text(_who(node), node.content) for node, _ in nodes]
+    texts += [context for _, context in nodes]
+    try:
+        vectors = await embedder.embed(texts, "document")
+    except ModelError as error:
+        _log.warning("%d nodes stored without vectors: %s", len(nodes), type(error).__name__)
+        return {}
+    return {
+        node.id: (vectors[index], vectors[len(nodes) + index])
+        for index, (node, _) in enumerate(nodes)
+    }
+
+
+async def context_texts(
+    store: MemoryStore, scope: Scope, nodes: Sequence[MemoryNode]
+) -> tuple[str, ...]:
+    """What each node reads like with the turns before it; the node itself for other kinds."""
+    seqs = sorted({node.seq for node in nodes if node.kind == "conversation"})
+    around = await store.around(scope, seqs, indexing.CONTEXT_TURNS, 0)
+    return tuple(
+        indexing.context_text(
+            [_turn(message) for message in around[node.seq][0]] if node.seq in around else [],
+            _who(node),
+            node.content,
+        )
+        for node in nodes
+    )
+
+
+async def index_fact(embedder: Embedder | None, node: MemoryNode) -> IndexedNode:
+    """An observation, note or insight with its tokens and, unless that fails, its vectors."""
+    terms = tuple(lexical.analyze(node.content))
+    vectors = await embed_nodes(embedder, [(node, node.content)])
+    return IndexedNode(node, terms, terms, *vectors.get(node.id, (None, None)))
+
+
+async def _turns_before(
+    store: MemoryStore, scope: Scope, messages: Sequence[NewMessage]
+) -> dict[str, list[Turn]]:
+    return {
+        session: [
+            _turn(message)
+            for message in await store.last_messages(
+                scope, indexing.CONTEXT_TURNS, session_id=session
+            )
+        ]
+        for session in {message.session_id for message in messages}
+    }
+
+
+def _nodes(
+    message: NewMessage, previous: Sequence[Turn], embedder: Embedder | None
+) -> list[tuple[MemoryNode, str]]:
+    whole = ((0, len(message.content)),)
+    spans = whole if embedder is None else embedder.pieces(message.content) or whole
+    nodes = []
+    for index, (start, end) in enumerate(spans):
+        node = MemoryNode(
+            id=piece_id(message.id, index),
+            kind="conversation",
+            content=message.content[start:end],
+            said_at=message.created_at,
+            provenance=(message.id,),
+            session_id=message.session_id,
+            speaker=message.speaker,
+            role=message.role,
+            span=(start, end),
+        )
+        nodes.append((node, indexing.context_text(previous, _who(node), node.content)))
+    return nodes
+
+
+def piece_id(message_id: str, index: int) -> str:
+    """The id of the ``index``-th conversation node of a message."""
+    name = f"{message_id}#{index}"
+    if len(name) <= MAX_NAME:
+        return name
+    return f"{hashlib.sha256(message_id.encode()).hexdigest()}#{index}"
+
+
+def _indexed(
+    node: MemoryNode, context: str, vectors: Mapping[str, tuple[FloatArray, FloatArray]]
+) -> IndexedNode:
+    vector, context_vector = vectors.get(node.id, (None, None))
+    return IndexedNode(
+        node,
+        tuple(lexical.analyze(node.content)),
+        tuple(lexical.analyze(context)),
+        vector,
+        context_vector,
+        is_question(node.content),
+    )
+
+
+def _turn(message: NewMessage) -> Turn:
+    return (message.speaker, message.content)
+
+
+def _who(node: MemoryNode) -> str | None:
+    return node.speaker

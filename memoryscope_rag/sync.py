@@ -1,0 +1,338 @@
+"""The sync door: :class:`MemoryScope`, an AsyncMemoryScope whose event loop is a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Collection, Coroutine, Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from memoryscope_rag.app import AsyncMemoryScope, Progress
+from memoryscope_rag.configs.model import Config
+from memoryscope_rag.errors import StoreUnavailable
+from memoryscope_rag.operations.import_ import ImportReport
+from memoryscope_rag.ports import (
+    Clock,
+    Embedder,
+    Forgotten,
+    Page,
+    Recorded,
+    Reranker,
+    StoreStats,
+)
+from memoryscope_rag.schema import (
+    KINDS,
+    Event,
+    Evidence,
+    Interval,
+    Kind,
+    MemoryNode,
+    Message,
+    Metadata,
+    NewMessage,
+    Role,
+    Scope,
+)
+
+T = TypeVar("T")
+
+
+class _LoopThread:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self.loop.run_forever, name="memoryscope-rag", daemon=True
+        )
+        self._thread.start()
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        if not self._thread.is_alive():
+            work.close()
+            raise StoreUnavailable("this memory is closed")
+        future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def stop(self) -> None:
+        if self._thread.is_alive():
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self._thread.join()
+            self.loop.run_until_complete(self.loop.shutdown_default_executor())
+            self.loop.close()
+
+
+class MemoryScope:
+    """Memory for conversational agents, for callers without an event loop.
+
+    Every method is that of :class:`~memoryscope_rag.app.AsyncMemoryScope` of the same name, which
+    documents arguments and errors. One instance may be shared by threads.
+    """
+
+    def __init__(self, inner: AsyncMemoryScope, thread: _LoopThread) -> None:
+        self._inner = inner
+        self._thread = thread
+        self._closing = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | str | None = None,
+        *,
+        config: Config | None = None,
+        embedder: Embedder | None = None,
+        reranker: Reranker | None = None,
+        clock: Clock | None = None,
+        reembedding: bool = False,
+    ) -> Self:
+        """Open the memory kept in the SQLite file ``path``, made when it is missing."""
+        thread = _LoopThread()
+        try:
+            inner = thread.call(
+                AsyncMemoryScope.open(
+                    path,
+                    config=config,
+                    embedder=embedder,
+                    reranker=reranker,
+                    clock=clock,
+                    reembedding=reembedding,
+                )
+            )
+        except BaseException:
+            thread.stop()
+            raise
+        return cls(inner, thread)
+
+    @property
+    def config(self) -> Config:
+        """The settings in force."""
+        return self._inner.config
+
+    def record(
+        self,
+        content: str,
+        *,
+        scope: Scope | str,
+        role: Role = "user",
+        session_id: str = "default",
+        speaker: str | None = None,
+        created_at: datetime | None = None,
+        message_id: str | None = None,
+        metadata: Metadata | None = None,
+    ) -> Recorded:
+        """Record one message, durable and retrievable when this returns."""
+        return self._thread.call(
+            self._inner.record(
+                content,
+                scope=scope,
+                role=role,
+                session_id=session_id,
+                speaker=speaker,
+                created_at=created_at,
+                message_id=message_id,
+                metadata=metadata,
+            )
+        )
+
+    def record_many(
+        self, messages: Iterable[NewMessage], *, scope: Scope | str
+    ) -> tuple[Recorded, ...]:
+        """Record messages in order; one outcome each."""
+        return self._thread.call(self._inner.record_many(messages, scope=scope))
+
+    def add_note(
+        self,
+        content: str,
+        *,
+        scope: Scope | str,
+        said_at: datetime | None = None,
+        event: Event | None = None,
+        metadata: Metadata | None = None,
+    ) -> MemoryNode:
+        """Keep a fact that the user or the host states, word for word."""
+        return self._thread.call(
+            self._inner.add_note(
+                content, scope=scope, said_at=said_at, event=event, metadata=metadata
+            )
+        )
+
+    def update(
+        self,
+        node_id: str,
+        content: str,
+        *,
+        scope: Scope | str,
+        event: Event | None = None,
+        metadata: Metadata | None = None,
+    ) -> MemoryNode:
+        """Give an observation, note or insight another content; the old one stays in history."""
+        return self._thread.call(
+            self._inner.update(node_id, content, scope=scope, event=event, metadata=metadata)
+        )
+
+    def delete(self, node_id: str, *, scope: Scope | str) -> None:
+        """Remove one observation, note or insight with its history."""
+        self._thread.call(self._inner.delete(node_id, scope=scope))
+
+    def forget(
+        self,
+        *,
+        scope: Scope | str,
+        message_ids: Collection[str] = (),
+        session_id: str | None = None,
+        everything: bool = False,
+        compact: bool = False,
+    ) -> Forgotten:
+        """Remove messages, a session or all of a scope, and whatever rests on them."""
+        return self._thread.call(
+            self._inner.forget(
+                scope=scope,
+                message_ids=message_ids,
+                session_id=session_id,
+                everything=everything,
+                compact=compact,
+            )
+        )
+
+    def retrieve(
+        self,
+        query: str,
+        *,
+        scope: Scope | str,
+        limit: int | None = None,
+        budget_tokens: int | None = None,
+        budget_ms: float | None = None,
+        kinds: Collection[Kind] = KINDS,
+        now: datetime | None = None,
+        time_zone: str | None = None,
+        as_of: datetime | None = None,
+        during: Interval | None = None,
+        session_id: str | None = None,
+        current_session: str | None = None,
+        floor: bool | None = None,
+        explain: bool = False,
+    ) -> Evidence:
+        """The evidence in this scope that matters to ``query``, best first; maybe none."""
+        return self._thread.call(
+            self._inner.retrieve(
+                query,
+                scope=scope,
+                limit=limit,
+                budget_tokens=budget_tokens,
+                budget_ms=budget_ms,
+                kinds=kinds,
+                now=now,
+                time_zone=time_zone,
+                as_of=as_of,
+                during=during,
+                session_id=session_id,
+                current_session=current_session,
+                floor=floor,
+                explain=explain,
+            )
+        )
+
+    def get(self, node_id: str, *, scope: Scope | str) -> MemoryNode:
+        """One node."""
+        return self._thread.call(self._inner.get(node_id, scope=scope))
+
+    def list(
+        self,
+        *,
+        scope: Scope | str,
+        kinds: Collection[Kind] | None = None,
+        session_id: str | None = None,
+        as_of: datetime | None = None,
+        closed: bool = False,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[MemoryNode]:
+        """Nodes in order of time, a page at a time; ``closed`` includes what is no longer true."""
+        return self._thread.call(
+            self._inner.list(
+                scope=scope,
+                kinds=kinds,
+                session_id=session_id,
+                as_of=as_of,
+                closed=closed,
+                cursor=cursor,
+                limit=limit,
+            )
+        )
+
+    def messages(
+        self,
+        *,
+        scope: Scope | str,
+        session_id: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> tuple[Message, ...]:
+        """The log: messages with ``seq > after``, oldest first."""
+        return self._thread.call(
+            self._inner.messages(scope=scope, session_id=session_id, after=after, limit=limit)
+        )
+
+    def history(self, node_id: str, *, scope: Scope | str) -> tuple[MemoryNode, ...]:
+        """Every version of a node, oldest first."""
+        return self._thread.call(self._inner.history(node_id, scope=scope))
+
+    def scopes(self) -> tuple[Scope, ...]:
+        """Every scope of the store."""
+        return self._thread.call(self._inner.scopes())
+
+    def stats(self, *, scope: Scope | str | None = None) -> StoreStats:
+        """Counts of one scope, or of the whole store."""
+        return self._thread.call(self._inner.stats(scope=scope))
+
+    def export(self, *, scope: Scope | str) -> Iterator[str]:
+        """A scope as JSON lines: every message, every fact with its earlier versions."""
+        lines = self._inner.export(scope=scope)
+        end = object()
+
+        async def following() -> object:
+            return await anext(lines, end)
+
+        while (line := self._thread.call(following())) is not end:
+            yield str(line)
+
+    def import_(
+        self, lines: Iterable[str], *, scope: Scope | str, progress: Progress | None = None
+    ) -> ImportReport:
+        """Read what :meth:`export` wrote. What cannot be read is reported; the rest goes in."""
+        return self._thread.call(self._inner.import_(lines, scope=scope, progress=progress))
+
+    def reembed(self, *, progress: Progress | None = None) -> int:
+        """Give every node that lacks one a vector of the present model; how many got one."""
+        return self._thread.call(self._inner.reembed(progress=progress))
+
+    def check(self) -> tuple[str, ...]:
+        """What is wrong with the data, one sentence each; empty when all is well."""
+        return self._thread.call(self._inner.check())
+
+    def close(self) -> None:
+        """Finish what is running and close everything; a second call does nothing."""
+        with self._closing:
+            if not self._thread.loop.is_closed():
+                try:
+                    self._thread.call(self._inner.close())
+                finally:
+                    self._thread.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,81 @@
+"""fuse_rerank: one order of facts and turns, without repetition, and nothing below the floor."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from memoryscope_rag.schema import EvidenceItem, MemoryNode
+from memoryscope_rag.workers.base import Worker
+from memoryscope_rag.workers.frontend.ranking import Ranked, rank
+from memoryscope_rag.workers.frontend.state import RetrievalState
+
+SPARE = 3
+"""So many times ``limit`` are read, for those that fall away as repetitions."""
+
+
+class FuseRerank(Worker[RetrievalState]):
+    """Orders by the linear ranker (which weighs the kinds), then by the reranker where it spoke.
+
+    Left away: what the host shows anyway, repetitions of a better item by content or by
+    provenance, and everything when the best score is under the ranker's floor.
+    """
+
+    name = "fuse_rerank"
+    reads = frozenset({"text", "limit", "floor", "explain", "queries", "memory", "evidence"})
+    uses = frozenset({"times", "reranked", "recent"})
+    gives = frozenset({"ranked"})
+
+    async def run(self, state: RetrievalState) -> RetrievalState:
+        """Give ``ranked``."""
+        ranker = self.services.ranker
+        order = rank(state, ranker)
+        if not order or (state.floor and order[0].score < ranker.floor):
+            return state
+        order = reorder(order, state.reranked)[: state.limit * SPARE + len(state.recent) * 2]
+        nodes = await self.services.store.nodes(state.scope, [item.id for item in order])
+        shown = {message.id for message in state.recent}
+        kept = distinct(
+            [node for node in nodes if not (node.provenance and shown.issuperset(node.provenance))]
+        )[: state.limit]
+        by_id = {item.id: item for item in order}
+        items = tuple(
+            EvidenceItem(
+                node=node,
+                score=by_id[node.id].score,
+                parts=ranker.explain(by_id[node.id].row) if state.explain else (),
+                found_by=by_id[node.id].found_by if state.explain else (),
+            )
+            for node in kept
+        )
+        return replace(state, ranked=items)
+
+
+def reorder(order: list[Ranked], reranked: Mapping[str, float]) -> list[Ranked]:
+    """The reranked ones first, by the reranker's score; the others after them as they were."""
+    return sorted(order, key=lambda item: (item.id not in reranked, -reranked.get(item.id, 0.0)))
+
+
+def distinct(nodes: Sequence[MemoryNode]) -> list[MemoryNode]:
+    """``nodes`` without those that repeat an earlier one.
+
+    A repetition says the same words (but for case and spacing; two turns that answer different
+    turns with one word each are rarely worth two places), or is a fact drawn from nothing but a
+    turn that stands before it, or that turn after the fact.
+    """
+    kept: list[MemoryNode] = []
+    texts: set[str] = set()
+    turns: set[str] = set()
+    facts: set[str] = set()
+    for node in nodes:
+        text = " ".join(unicodedata.normalize("NFKC", node.content).casefold().split())
+        source = node.provenance[0] if len(node.provenance) == 1 else None
+        is_turn = node.kind == "conversation"
+        if text in texts or (source is not None and source in (facts if is_turn else turns)):
+            continue
+        texts.add(text)
+        if source is not None:
+            (turns if is_turn else facts).add(source)
+        kept.append(node)
+    return kept

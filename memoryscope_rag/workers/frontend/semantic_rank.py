@@ -1,0 +1,45 @@
+"""semantic_rank: a cross-encoder's opinion on the best candidates, where one is configured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pydantic import Field
+
+from memoryscope_rag.workers.base import NoParams, Worker
+from memoryscope_rag.workers.frontend.ranking import rank
+from memoryscope_rag.workers.frontend.state import RetrievalState
+
+
+class SemanticRank(Worker[RetrievalState]):
+    """Scores the texts of the best ``shortlist`` candidates with the Reranker port.
+
+    Optional: without a reranker, when it fails or misses the deadline, the order stays that of
+    the linear ranker.
+    """
+
+    name = "semantic_rank"
+    reads = frozenset({"text", "memory", "evidence"})
+    uses = frozenset({"times"})
+    gives = frozenset({"reranked"})
+    optional = True
+
+    class Params(NoParams):
+        """``shortlist``: how many candidates the reranker reads."""
+
+        shortlist: int = Field(30, ge=1, le=1000)
+
+    params: Params
+
+    async def run(self, state: RetrievalState) -> RetrievalState:
+        """Give ``reranked``: scores by node id."""
+        reranker = self.services.reranker
+        if reranker is None:
+            return state
+        ids = [item.id for item in rank(state, self.services.ranker)][: self.params.shortlist]
+        if not ids:
+            return state
+        nodes = await self.services.store.nodes(state.scope, ids)
+        scores = await reranker.rerank(state.text, [node.content for node in nodes])
+        found = {node.id: float(score) for node, score in zip(nodes, scores, strict=True)}
+        return replace(state, reranked=found)

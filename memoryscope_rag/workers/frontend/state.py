@@ -1,0 +1,47 @@
+"""What the workers of a retrieval pass on: one frozen dataclass a call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from memoryscope_rag.ports import Candidates, Query
+from memoryscope_rag.schema import Evidence, EvidenceItem, Interval, Kind, Message, Scope
+from memoryscope_rag.temporal import TimeExpression
+from memoryscope_rag.workers.base import Deadline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrievalState:
+    """First what the caller asks, then what workers give, in the order of the default operation.
+
+    A field without a default is the caller's.
+
+    ``now`` is in the user's time zone. ``current_session`` is the session the user is in, whose
+    last turns the host has in its prompt anyway.
+    """
+
+    scope: Scope
+    text: str
+    now: datetime
+    kinds: frozenset[Kind]
+    limit: int
+    budget_tokens: int
+    deadline: Deadline
+    floor: bool
+    explain: bool
+    as_of: datetime | None
+    during: Interval | None
+    session_id: str | None
+    current_session: str | None
+
+    recent: tuple[Message, ...] = ()
+    queries: tuple[Query, ...] = ()
+    dense_failure: str | None = None
+    times: tuple[TimeExpression, ...] = ()
+    memory: Candidates | None = None
+    evidence: Candidates | None = None
+    reranked: Mapping[str, float] = field(default_factory=dict)
+    ranked: tuple[EvidenceItem, ...] = ()
+    result: Evidence | None = None
