@@ -16,8 +16,7 @@ import asyncio
 import contextlib
 import hashlib
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +38,7 @@ from memoryscope_rag.operations.portability import export_lines
 from memoryscope_rag.operations.record import index_fact, record
 from memoryscope_rag.operations.reembed import embed_missing, reembed
 from memoryscope_rag.operations.retrieve import build_retrieve, retrieve
+from memoryscope_rag.operations.session_locks import SessionLocks
 from memoryscope_rag.ports import (
     Clock,
     Embedder,
@@ -110,7 +110,7 @@ class AsyncMemoryScope:
             reranker=reranker,
         )
         self._retrieve = build_retrieve(services, config.retrieval.operation)
-        self._locks: dict[tuple[Scope, str], _SessionLock] = {}
+        self._sessions = SessionLocks()
 
     @classmethod
     async def open(
@@ -209,7 +209,7 @@ class AsyncMemoryScope:
         if not batch:
             return ()
         where = as_scope(scope)
-        async with self._sessions(where, {message.session_id for message in batch}):
+        async with self._sessions.hold(where, {message.session_id for message in batch}):
             outcome = await record(self._store, self._embedder, where, batch)
         refused = [item.message.id for item in outcome if item.status == "refused"]
         if refused:
@@ -516,50 +516,6 @@ class AsyncMemoryScope:
         local = said_at.astimezone(_zone(self.config.time_zone))
         times = find_times(content, reference=local, prefer=reading(content))
         return Event(times[0].interval, times[0].grain, times[0].recurrence) if times else None
-
-    def _sessions(self, scope: Scope, session_ids: Collection[str]) -> _SessionLocks:
-        return _SessionLocks(self._locks, [(scope, name) for name in sorted(session_ids)])
-
-
-@dataclass(slots=True)
-class _SessionLock:
-    lock: asyncio.Lock
-    users: int = 0
-
-
-class _SessionLocks:
-    """One writer a session within this process, so that a turn's context is the turn before."""
-
-    def __init__(
-        self, locks: dict[tuple[Scope, str], _SessionLock], keys: Sequence[tuple[Scope, str]]
-    ) -> None:
-        self._locks = locks
-        self._keys = keys
-        self._held: list[tuple[Scope, str]] = []
-
-    async def __aenter__(self) -> None:
-        for key in self._keys:
-            entry = self._locks.setdefault(key, _SessionLock(asyncio.Lock()))
-            entry.users += 1
-            try:
-                await entry.lock.acquire()
-            except BaseException:
-                self._leave(key, entry)
-                await self.__aexit__()
-                raise
-            self._held.append(key)
-
-    async def __aexit__(self, *_: object) -> None:
-        for key in reversed(self._held):
-            entry = self._locks[key]
-            entry.lock.release()
-            self._leave(key, entry)
-        self._held = []
-
-    def _leave(self, key: tuple[Scope, str], entry: _SessionLock) -> None:
-        entry.users -= 1
-        if entry.users == 0:
-            del self._locks[key]
 
 
 def _zone(name: str) -> ZoneInfo:

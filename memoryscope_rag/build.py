@@ -30,6 +30,7 @@ def build_embedder(config: Config) -> Embedder | None:
             settings.pooling or "mean",
             settings.query_prefix or "",
             settings.document_prefix or "",
+            settings.max_tokens,
         )
     )
     inner = OnnxEmbedder.load(

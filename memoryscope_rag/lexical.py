@@ -23,6 +23,9 @@ VERSION = 1
 MAX_TOKEN = 64
 """Longer tokens are cut: nobody types them, and a stemmer is slow on them."""
 
+MAX_PARTS = 8
+"""Most parts of a query that are searched for apart from it."""
+
 # Scripts without spaces between words: kana, Han (with extensions), Hangul, and Thai to Khmer.
 _PAIRED = (
     r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3041-\u30ff\u31f0-\u31ff"
@@ -37,6 +40,7 @@ _TOKEN = re.compile(
     rf"(?:['’ʼ](?:(?![{_PAIRED}])[^\W_]|[{_MARKS}])+)*)"
 )
 _ASCII_TOKEN = re.compile(r"[a-z][a-z0-9]*(?:'[a-z0-9]+)*|\d+(?:[.,]\d+)*(?![a-z0-9])|[a-z0-9]+")
+_SENTENCE = re.compile(r"(?<=[?!;])\s+|(?<=\w\w\.)\s+|(?<=:)\s+|[。？！；：\n]+")
 _UNSPACED = re.compile(rf"[{_PAIRED}]")
 
 
@@ -122,8 +126,9 @@ _STOP: dict[str, frozenset[str]] = {
 
 _PAIR_STOP = _words(
     """
-    什么 怎么 怎样 多少 哪个 哪些 哪里 哪儿 哪位 为什 是什 么时 是谁 谁的 的是 是多 是哪 是不 不是 我的 你的
-    他的     她的 它的 们的 我们 你们 他们 她们 这个 那个 一个 了吗 是否 请问 有没 没有 什麼 甚麼
+    什么 怎么 怎样 多少 哪个 哪些 哪里 哪儿 哪位 为什 是什 么时 是谁 谁的 的是 是多 是哪 是不 不是
+    我的 你的 他的 她的 它的 们的 我们 你们 他们 她们 这个 那个 一个 了吗
+    是否 请问 有没 没有 什麼 甚麼
     です ます でし した ました から まで って という その この それ これ
     """
 )
@@ -189,6 +194,17 @@ def detect_language(text: str) -> str:
         if hits > best:
             best, language = hits, name
     return language
+
+
+def query_parts(text: str) -> tuple[str, ...]:
+    """The sentences of a query that says or asks several things; none when there is but one.
+
+    "Where does Ann live? And what does she play?" has two answers, and the words of one question
+    drown the other's. What follows a colon is a part of its own. At most :data:`MAX_PARTS`, the
+    last ones: small talk comes first.
+    """
+    parts = [part for part in (piece.strip() for piece in _SENTENCE.split(text)) if analyze(part)]
+    return tuple(parts[-MAX_PARTS:]) if len(parts) > 1 else ()
 
 
 def estimate_tokens(text: str) -> int:

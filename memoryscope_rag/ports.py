@@ -38,7 +38,7 @@ class EmbedderSpec:
     """Which vectors an embedder makes; a store refuses vectors of another spec.
 
     ``fingerprint`` changes when the weights or the way of using them (pooling, prefixes) change.
-    ``max_tokens`` is the longest text, in the model's tokens, that goes in uncut.
+    ``max_tokens`` is the longest input in the model's tokens, prefix and special tokens included.
     """
 
     name: str
@@ -180,8 +180,9 @@ class Candidates:
     cosine for the dense ones (NaN where a vector is missing), BM25 for the lexical ones.
     ``lexical_best`` is ``(queries,)``: the best BM25 of the query in the whole scope (turn).
     ``vectors`` is ``(n, dim)``, zero where missing. ``session`` and ``speaker`` are codes, equal
-    where the value is equal, -1 for none; ``speakers[code]`` is the name. Times are POSIX seconds,
-    NaN for none.
+    where the value is equal, -1 for none; ``speakers[code]`` is the name. ``turn`` is the place of
+    the node's turn in its session: neighbouring turns differ by one, whatever other sessions said
+    between them; -1 for none. Times are POSIX seconds, NaN for none.
     ``found`` tells hits from mere neighbours. ``length`` counts characters.
     Order: by kind, then seq, then id; it carries no meaning.
     """
@@ -196,6 +197,7 @@ class Candidates:
     vectors: FloatArray
     session: NDArray[np.int64]
     seq: NDArray[np.int64]
+    turn: NDArray[np.int64]
     speaker: NDArray[np.int64]
     speakers: tuple[str, ...]
     said_at: NDArray[np.float64]
@@ -314,14 +316,19 @@ class MemoryStore(Protocol):
 
     # -- nodes
     async def add_nodes(self, scope: Scope, nodes: Sequence[IndexedNode]) -> None:
-        """Insert nodes, all or none. Raises DuplicateId."""
+        """Insert nodes as version 1, all or none.
+
+        Raises DuplicateId, and UnknownId when a node other than an insight rests on a message
+        that is not in the scope: what was forgotten meanwhile must not come back.
+        """
         ...
 
     async def update_node(self, scope: Scope, node: IndexedNode, *, version: int) -> MemoryNode:
         """Replace the node whose current version is ``version``; the old one goes to history.
 
-        The stored node has ``version + 1``. Raises UnknownId, and StoreUnavailable (retryable)
-        when another writer was first.
+        The stored node has ``version + 1``. A vector that is ``None`` keeps the stored one while
+        the content stays the same, and drops it otherwise. Raises UnknownId, and
+        StoreUnavailable (retryable) when another writer was first.
         """
         ...
 
@@ -369,8 +376,10 @@ class MemoryStore(Protocol):
     ) -> Forgotten:
         """Remove messages and every node that rests on one of them, in every version.
 
-        Exactly one of the three selections. Afterwards the text is in no file of the store;
-        ``compact`` also gives the space back to the disk.
+        Exactly one of the three selections. Nodes that belong to the session go with it. The turns
+        after a removed one lose their context terms and vector, and ``unembedded`` lists them; a
+        ``superseded_by`` that names a removed node is cleared. Afterwards the text is in no file
+        of the store; ``compact`` also gives the space back to the disk.
         """
         ...
 

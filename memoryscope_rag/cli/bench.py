@@ -11,6 +11,7 @@ import typer
 
 from memoryscope_rag.cli.output import say, say_json, table
 from memoryscope_rag.cli.settings import Settings, with_settings
+from memoryscope_rag.errors import InvalidInput
 
 app = typer.Typer(
     help="Benchmarks. Their data are not part of this package; --data names a file.",
@@ -20,6 +21,107 @@ app = typer.Typer(
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 DataOption = Annotated[Path, typer.Option("--data", help="JSON lines, also .xz.")]
+
+
+LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Only so many histories.")]
+SETS = ("locomo", "longmemeval", "memdaily", "generic")
+
+
+@app.command()
+@with_settings(scope=False)
+def locomo(
+    settings: Settings, data: DataOption, limit: LimitOption = None, as_json: JsonOption = False
+) -> None:
+    """Retrieval on LoCoMo: turns by recall, nDCG and token budget."""
+    _retrieval(settings, "locomo", data, limit, as_json)
+
+
+@app.command()
+@with_settings(scope=False)
+def longmemeval(
+    settings: Settings, data: DataOption, limit: LimitOption = None, as_json: JsonOption = False
+) -> None:
+    """Retrieval on LongMemEval-S: sessions by recall and precision."""
+    _retrieval(settings, "longmemeval", data, limit, as_json)
+
+
+@app.command()
+@with_settings(scope=False)
+def memdaily(
+    settings: Settings, data: DataOption, limit: LimitOption = None, as_json: JsonOption = False
+) -> None:
+    """Retrieval on MemDaily: Chinese messages by recall."""
+    _retrieval(settings, "memdaily", data, limit, as_json)
+
+
+@app.command()
+@with_settings(scope=False)
+def generic(
+    settings: Settings, data: DataOption, limit: LimitOption = None, as_json: JsonOption = False
+) -> None:
+    """Retrieval on histories of your own: {"id", "turns", "questions"} a line."""
+    _retrieval(settings, "generic", data, limit, as_json)
+
+
+@app.command()
+@with_settings(scope=False)
+def fit(
+    settings: Settings,
+    data: Annotated[
+        list[str],
+        typer.Option("--data", help="NAME=FILE, or a FILE whose name tells; repeatable."),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the ranker's weights here.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit the ranker's weights on data sets, each counted alike."""
+    from memoryscope_rag.build import build_embedder
+    from memoryscope_rag.evaluation.benchmarks import run_fit
+
+    paths = dict(_named(text) for text in data)
+    embedder = build_embedder(settings.config())
+    if embedder is None:
+        raise InvalidInput("--embedder", "is 'none'; a ranker is fitted for a model")
+    try:
+        ranker, report = run_fit(paths, embedder)
+    finally:
+        embedder.close()
+    if output is not None:
+        output.write_text(ranker.to_json(), "utf-8", newline="\n")
+    print(report.to_json() if as_json else report.table())
+
+
+def _named(text: str) -> tuple[str, Path]:
+    """``NAME=FILE``, or a file whose name begins with that of a data set."""
+    name, equals, file = text.partition("=")
+    if equals and name in SETS:
+        return name, Path(file)
+    for known in SETS:
+        if Path(text).name.startswith(known):
+            return known, Path(text)
+    raise InvalidInput("--data", f"{text!r}: write NAME=FILE with NAME of {', '.join(SETS)}")
+
+
+def _retrieval(settings: Settings, name: str, data: Path, limit: int | None, as_json: bool) -> None:
+    from memoryscope_rag.build import build_embedder, build_ranker
+    from memoryscope_rag.evaluation import benchmarks
+
+    run = {
+        "locomo": benchmarks.run_locomo,
+        "longmemeval": benchmarks.run_longmemeval,
+        "memdaily": benchmarks.run_memdaily,
+        "generic": benchmarks.run_generic,
+    }[name]
+    config = settings.config()
+    embedder = build_embedder(config)
+    try:
+        report = run(data, embedder, build_ranker(config, embedder), limit=limit)
+    finally:
+        if embedder is not None:
+            embedder.close()
+    print(report.to_json() if as_json else report.table())
 
 
 @app.command()
@@ -93,11 +195,11 @@ def speed(
         str, typer.Option(help="Nodes of a single scope, separated by commas.")
     ] = "1000,10000,38000,100000",
     queries: Annotated[int, typer.Option(min=20, help="Retrievals a percentile.")] = 100,
+    messages: Annotated[int, typer.Option(min=64, help="Messages recorded in batches.")] = 4096,
     as_json: JsonOption = False,
 ) -> None:
     """Milliseconds of retrieving, recording and opening; bytes a message."""
     from memoryscope_rag.build import build_embedder
-    from memoryscope_rag.errors import InvalidInput
     from memoryscope_rag.evaluation.speed import measure
 
     try:
@@ -116,6 +218,7 @@ def speed(
             sizes=numbers,
             rows=rows,
             queries=queries,
+            messages=messages,
             say=lambda text: print(text, file=sys.stderr),
         )
         name = None if embedder is None else embedder.spec.name

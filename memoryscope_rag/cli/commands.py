@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ from memoryscope_rag.cli import bench, demo, doctor, importing, models, reading,
 from memoryscope_rag.cli.settings import (
     ConfigOption,
     EmbedderOption,
+    ModelsOption,
     Settings,
     StoreOption,
     ZoneOption,
@@ -47,11 +47,12 @@ def _shared(
     config: ConfigOption = None,
     time_zone: ZoneOption = None,
     embedder: EmbedderOption = None,
+    models_dir: ModelsOption = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    ctx.obj = Settings(Path(store) if store is not None else None, config, time_zone, embedder)
+    ctx.obj = Settings(store, config, time_zone, embedder, models_dir)
 
 
 for _name, _command in (

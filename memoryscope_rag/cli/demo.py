@@ -43,15 +43,15 @@ NOW = datetime(2026, 7, 5, 10, 0, tzinfo=ZONES["ann"])
 """The Sunday on which all questions are asked, so that "last month" means the same every time."""
 
 QUESTIONS = (
-    Question("ann", "Where does Ann work now?"),
+    Question("ann", "What is Ann's new job?"),
     Question("ann", "When is Ann's birthday?"),
     Question("ann", "What is Ann allergic to?"),
     Question("ann", "What did Clara and Ann do last month?"),
-    Question("ann", "Does Ann eat fish?"),
+    Question("ann", "Does Ann drink coffee?"),
     Question("wei", "小伟的生日是什么时候？"),
     Question("wei", "小伟对什么过敏？"),
     Question("wei", "上个月小伟搬家了吗？"),
-    Question("ann", "Which insurance company covers the yacht?"),
+    Question("ann", "Who won the football match?"),
 )
 
 

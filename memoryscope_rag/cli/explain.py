@@ -10,13 +10,17 @@ from memoryscope_rag.schema import EvidenceItem
 WORDS: Mapping[str, str] = MappingProxyType(
     {
         "dense": "close in meaning",
-        "dense_context": "close in meaning with the turn before it",
+        "dense_context": "close in meaning with the turns before it",
         "dense_window": "the turns around it are close in meaning",
         "lexical": "shares words with the question",
-        "lexical_context": "shares words, with the turn before it",
+        "lexical_context": "shares words, with the turns before it",
         "lexical_window": "the turns around it share words",
+        "lexical_length": "shares words, for its length",
+        "lexical_level": "memory holds the words of the question",
+        "unspaced": "text without spaces between words",
         "both": "meaning and words agree",
         "session_dense": "in a session close in meaning",
+        "session_context": "in a session close in meaning",
         "session_lexical": "in a session that shares words",
         "answers_dense": "answers a question close in meaning",
         "answers_lexical": "answers a question that shares words",
@@ -39,10 +43,16 @@ WORDS: Mapping[str, str] = MappingProxyType(
 """What a signal says when it adds to the score."""
 
 
+def meaning(signal: str) -> str:
+    """The words for a signal; those for text without spaces between words read the same."""
+    return WORDS.get(signal) or WORDS.get(signal.removeprefix("unspaced_")) or signal
+
+
 def reasons(item: EvidenceItem, most: int = 3) -> str:
     """The signals that added most to the score, in words; empty without ``explain``."""
     helping = sorted(
         (part for part in item.parts if part.contribution > 0 and part.signal != "bias"),
         key=lambda part: -part.contribution,
     )
-    return "; ".join(WORDS.get(part.signal, part.signal) for part in helping[:most])
+    said = dict.fromkeys(meaning(part.signal) for part in helping)
+    return "; ".join(list(said)[:most])

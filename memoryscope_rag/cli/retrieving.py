@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from memoryscope_rag.cli.explain import WORDS, reasons
+from memoryscope_rag.cli.explain import meaning, reasons
 from memoryscope_rag.cli.output import (
     is_terminal,
     name_of,
@@ -134,7 +134,7 @@ def _explain(evidence: Evidence, zone: tzinfo) -> None:
                     f"{part.value:+.3f}",
                     f"{part.weight:+.3f}",
                     f"{part.contribution:+.3f}",
-                    WORDS.get(part.signal, ""),
+                    meaning(part.signal),
                 )
                 for part in item.parts
             ],

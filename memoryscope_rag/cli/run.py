@@ -12,6 +12,10 @@ NOTHING, USAGE, STORE, MODEL = 1, 2, 3, 4
 INTERRUPTED = 130
 
 
+class ReaderGone(Exception):
+    """Standard output was closed by whoever read it."""
+
+
 def exit_code(error: MemoryScopeError) -> int:
     """3 for the store, 4 for a model, 2 for what the caller got wrong."""
     if isinstance(error, StoreError):
@@ -23,6 +27,17 @@ def exit_code(error: MemoryScopeError) -> int:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; the exit code."""
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except (BrokenPipeError, ReaderGone):
+        # the reader, such as head, has seen enough; nothing more may be flushed to it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
     from memoryscope_rag.cli.commands import app
 
     # help and errors are drawn with boxes for a person, and plain for a program
@@ -38,12 +53,10 @@ def run(arguments: Sequence[str]) -> int:
     except MemoryScopeError as error:
         print(f"memoryscope-rag: {' '.join(str(error).split())}", file=sys.stderr)
         return exit_code(error)
-    except BrokenPipeError:
-        # the reader, such as head, has seen enough; nothing more may be flushed to it at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:
+        raise
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(f"memoryscope-rag: {where}{error.strerror or error}", file=sys.stderr)

@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from memoryscope_rag.cli.run import ReaderGone
+
 if TYPE_CHECKING:
     from memoryscope_rag.configs.model import Config
     from memoryscope_rag.schema import Scope
@@ -31,6 +33,9 @@ EmbedderOption = Annotated[
     str | None,
     typer.Option("--embedder", help="A preset, a folder with an ONNX export, or 'none'."),
 ]
+ModelsOption = Annotated[
+    Path | None, typer.Option("--models", help="The folder of models; embedder.models_dir.")
+]
 UserOption = Annotated[str, typer.Option("--user", "-u", help="Whose memory.")]
 MaybeUserOption = Annotated[str | None, typer.Option("--user", "-u", help="Only this user.")]
 AgentOption = Annotated[str, typer.Option("--agent", help="Agent within the user.")]
@@ -41,6 +46,7 @@ _GLOBAL: dict[str, tuple[Any, Any]] = {
     "config": (ConfigOption, None),
     "time_zone": (ZoneOption, None),
     "embedder": (EmbedderOption, None),
+    "models": (ModelsOption, None),
 }
 _SCOPE: dict[str, tuple[Any, Any]] = {
     "user": (UserOption, inspect.Parameter.empty),
@@ -57,6 +63,7 @@ class Settings:
     config_file: Path | None = None
     time_zone: str | None = None
     embedder: str | None = None
+    models: Path | None = None
     user: str | None = None
     agent: str = "default"
     tenant: str = "default"
@@ -81,9 +88,8 @@ class Settings:
             overrides["store"] = {"path": self.store}
         if self.time_zone is not None:
             overrides["time_zone"] = self.time_zone
-        name = embedder or self.embedder
-        if name is not None:
-            overrides["embedder"] = {"name": name}
+        chosen = {"name": embedder or self.embedder, "models_dir": self.models}
+        overrides["embedder"] = {key: value for key, value in chosen.items() if value is not None}
         return load_config(self.config_file, overrides)
 
     def zone(self) -> ZoneInfo:
@@ -142,7 +148,10 @@ def with_settings(
             before = outer if isinstance(outer, Settings) else Settings()
             changes = {name: value for name, value in given.items() if value is not None}
             call: Callable[..., None] = command
-            call(replace(before, **changes), **values)
+            try:
+                call(replace(before, **changes), **values)
+            except BrokenPipeError:
+                raise ReaderGone from None  # typer would make it exit code 1
 
         parameters = [
             context,

@@ -58,6 +58,7 @@ class EmbedderConfig(_Strict):
     pooling: Literal["mean", "cls"] | None = Field(None, description="for a model by path")
     query_prefix: str | None = Field(None, description="for a model by path")
     document_prefix: str | None = Field(None, description="for a model by path")
+    max_tokens: int = Field(512, ge=8, description="for a model by path")
     cache_queries: int = Field(4096, ge=0, description="embedded texts kept in memory")
     hub_token: SecretName | None = Field(
         None, description="variable with the model hub's token", json_schema_extra={"secret": True}

@@ -18,7 +18,14 @@ from memoryscope_rag import indexing, lexical
 from memoryscope_rag.evaluation.datasets import History, Question
 from memoryscope_rag.evaluation.plain_index import PlainIndex
 from memoryscope_rag.operations.record import record
-from memoryscope_rag.ports import Candidates, Embedder, FloatArray, IndexedNode, Query, SearchRequest
+from memoryscope_rag.ports import (
+    Candidates,
+    Embedder,
+    FloatArray,
+    IndexedNode,
+    Query,
+    SearchRequest,
+)
 from memoryscope_rag.schema import Interval, MemoryNode, NewMessage, Scope
 from memoryscope_rag.scoring import QueryFeatures, query_features
 from memoryscope_rag.temporal import find_times, is_question
@@ -76,13 +83,11 @@ async def gather(asked: Sequence[Asked], embedder: Embedder | None) -> list[Judg
                     for turn in history.turns
                 ]
                 await record(store, embedder, scope, messages)
-                for (question, foreign), query in zip(
+                for (question, foreign), queries in zip(
                     questions, await _queries(questions, embedder), strict=True
                 ):
-                    found = await store.search(
-                        scope,
-                        SearchRequest((query,), frozenset({"conversation"}), limit=LIMIT),
-                    )
+                    request = SearchRequest(queries, frozenset({"conversation"}), limit=LIMIT)
+                    found = await store.search(scope, request)
                     turns = tuple(name.rsplit("#", 1)[0] for name in found.ids)
                     judged.append(_judged(history, question, foreign, found, turns))
         finally:
@@ -96,10 +101,10 @@ async def gather_plainly(asked: Sequence[Asked], embedder: Embedder | None) -> l
     for history, questions in asked:
         index = await plain_index(history, embedder)
         turns = tuple(turn.id for turn in history.turns)
-        for (question, foreign), query in zip(
+        for (question, foreign), queries in zip(
             questions, await _queries(questions, embedder), strict=True
         ):
-            judged.append(_judged(history, question, foreign, index.search([query]), turns))
+            judged.append(_judged(history, question, foreign, index.search(queries), turns))
     return judged
 
 
@@ -141,15 +146,22 @@ async def plain_index(history: History, embedder: Embedder | None) -> PlainIndex
 
 async def _queries(
     questions: Sequence[tuple[Question, bool]], embedder: Embedder | None
-) -> list[Query]:
-    texts = [question.text for question, _ in questions]
-    vectors = None
-    if embedder is not None and texts:
-        vectors = await embedder.embed(texts, "query")
-    return [
-        Query("query", tuple(lexical.analyze(text)), None if vectors is None else vectors[row])
-        for row, text in enumerate(texts)
-    ]
+) -> list[tuple[Query, ...]]:
+    """For each question itself and its parts, as the retrieve operation asks them."""
+    texts = [(question.text, *lexical.query_parts(question.text)) for question, _ in questions]
+    flat = [text for group in texts for text in group]
+    vectors = None if embedder is None or not flat else await embedder.embed(flat, "query")
+    queries = iter(
+        Query(
+            "query" if row == 0 else f"part {row}",
+            tuple(lexical.analyze(text)),
+            None if vectors is None else vectors[place],
+        )
+        for place, (row, text) in enumerate(
+            (row, text) for group in texts for row, text in enumerate(group)
+        )
+    )
+    return [tuple(next(queries) for _ in group) for group in texts]
 
 
 def _judged(
@@ -159,7 +171,9 @@ def _judged(
     candidates: Candidates,
     turns: tuple[str, ...],
 ) -> Judged:
-    features = query_features(question.text, candidates.speakers, intervals_of(question))
+    features = query_features(
+        question.text, candidates.speakers, intervals_of(question), candidates.dense.shape[0] - 1
+    )
     return Judged(history, question, candidates, turns, features, foreign)
 
 
@@ -204,9 +218,7 @@ def foreign(histories: Sequence[History], step: int = 1) -> list[Asked]:
 def _shared(history: History, other: History, question: Question) -> bool:
     """Whether a gold session of ``question`` has the same words in both histories."""
     mine = {turn.content for turn in history.turns}
-    return any(
-        turn.content in mine for turn in other.turns if turn.session in question.sessions
-    )
+    return any(turn.content in mine for turn in other.turns if turn.session in question.sessions)
 
 
 def _renamed(question: Question, names: Mapping[str, str]) -> Question:

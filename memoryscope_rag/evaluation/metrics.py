@@ -37,9 +37,7 @@ def ndcg(ranking: Sequence[str], gold: Collection[str], k: int) -> float:
     undiscounted.)
     """
     wanted = set(gold)
-    gain = sum(
-        1 / math.log2(place + 2) for place, name in enumerate(ranking[:k]) if name in wanted
-    )
+    gain = sum(1 / math.log2(place + 2) for place, name in enumerate(ranking[:k]) if name in wanted)
     ideal = sum(1 / math.log2(place + 2) for place in range(min(k, len(wanted))))
     return gain / ideal
 
@@ -71,8 +69,7 @@ def mean_of(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The mean of every metric over the rows that have it."""
     names = first_seen([name for row in rows for name in row])
     return {
-        name: sum(row[name] for row in rows if name in row)
-        / sum(1 for row in rows if name in row)
+        name: sum(row[name] for row in rows if name in row) / sum(1 for row in rows if name in row)
         for name in names
     }
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from memoryscope_rag.ports import Candidates, FloatArray, IndexedNode, Query
 
@@ -93,6 +94,7 @@ class PlainIndex:
             vectors=self._vectors,
             session=self._session,
             seq=np.array([item.node.seq for item in nodes], dtype=np.int64),
+            turn=_places([(item.node.session_id, item.node.seq) for item in nodes]),
             speaker=self._speaker,
             speakers=self._speakers,
             said_at=np.array([item.node.said_at.timestamp() for item in nodes]),
@@ -129,3 +131,14 @@ def _stack(vectors: Sequence[FloatArray | None], dimension: int) -> FloatArray:
 
 def _cosine(vectors: FloatArray, query: FloatArray) -> FloatArray:
     return np.where(vectors.any(axis=1), vectors @ query, np.float32(np.nan)).astype(np.float32)
+
+
+def _places(turns: Sequence[tuple[str | None, int]]) -> NDArray[np.int64]:
+    """The place of each (session, seq) among the turns of its session."""
+    order: dict[str | None, list[int]] = {}
+    for session, seq in sorted(set(turns), key=lambda turn: turn[1]):
+        order.setdefault(session, []).append(seq)
+    return np.array(
+        [-1 if session is None else order[session].index(seq) for session, seq in turns],
+        dtype=np.int64,
+    )

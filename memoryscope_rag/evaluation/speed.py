@@ -29,6 +29,7 @@ ROWS = 1_000_000
 SMALL = 1_000
 """Nodes of each scope in the store of many scopes."""
 QUERIES = 100
+MESSAGES = 4096
 NO_MODEL = EmbedderSpec("random", 384, "random-384", 512)
 
 Say = Callable[[str], None]
@@ -41,6 +42,7 @@ def measure(
     sizes: Sequence[int] = SIZES,
     rows: int = ROWS,
     queries: int = QUERIES,
+    messages: int = MESSAGES,
     seed: int = 0,
     say: Say = lambda text: None,
 ) -> Metrics:
@@ -51,6 +53,7 @@ def measure(
         sizes: nodes of the scopes that retrieval is measured in.
         rows: nodes of the store of many scopes; 0 leaves it out.
         queries: how many retrievals each percentile is taken over, at least 20.
+        messages: how many are recorded in batches without embedding; an eighth of them with.
         say: is told what is being done.
     """
     result: Metrics = {"import_ms": import_milliseconds("import memoryscope_rag")}
@@ -61,7 +64,7 @@ def measure(
             path = Path(folder) / f"{size}.db"
             result |= asyncio.run(_one_scope(path, embedder, size, queries, seed))
         say("recording")
-        result |= asyncio.run(_adds(Path(folder) / "adds.db", embedder, seed))
+        result |= asyncio.run(_adds(Path(folder) / "adds.db", embedder, queries, messages, seed))
         if rows >= SMALL:
             say(f"{rows} nodes in {rows // SMALL} scopes")
             path = Path(folder) / "many.db"
@@ -176,24 +179,32 @@ async def _after_write(
     }
 
 
-async def _adds(path: Path, embedder: Embedder | None, seed: int) -> Metrics:
+async def _adds(
+    path: Path, embedder: Embedder | None, singles: int, messages: int, seed: int
+) -> Metrics:
     free = RandomEmbedder(_spec(embedder), seed)
     store = _open(path, embedder)
     try:
-        result = await _adds_with(AsyncMemoryScope(Config(), store, free), "", seed, 4096)
+        memory = AsyncMemoryScope(Config(), store, free)
+        result = await _adds_with(memory, "", seed, singles, messages)
         if embedder is not None:
             memory = AsyncMemoryScope(Config(), store, embedder)
-            result |= await _adds_with(memory, "_embed", seed + 1, 512)
+            result |= await _adds_with(memory, "_embed", seed + 1, singles, messages // 8)
     finally:
         await store.close()
-    result["bytes_per_message"] = _bytes(path) / (4096 + 200 + (512 + 200) * (embedder is not None))
+    count = singles + messages
+    if embedder is not None:
+        count += singles + messages // 8
+    result["bytes_per_message"] = _bytes(path) / count
     return result
 
 
-async def _adds_with(memory: AsyncMemoryScope, suffix: str, seed: int, count: int) -> Metrics:
-    """One by one (200 messages), and ``count`` in batches of 64."""
+async def _adds_with(
+    memory: AsyncMemoryScope, suffix: str, seed: int, one_by_one: int, count: int
+) -> Metrics:
+    """``one_by_one`` messages each alone, and ``count`` in batches of 64."""
     singles = []
-    for index, text in enumerate(Texts(seed).take(200)):
+    for index, text in enumerate(Texts(seed).take(one_by_one)):
         started = time.perf_counter()
         await memory.record(text, scope=f"single{suffix}", session_id=f"s{index // 20}")
         singles.append(time.perf_counter() - started)

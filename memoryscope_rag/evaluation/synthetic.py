@@ -1,4 +1,4 @@
-"""Made-up histories of any size: random words by Zipf's law and random vectors, from a seed."""
+"""Made-up histories of any size: English words by Zipf's law and random vectors, from a seed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Literal
 import numpy as np
 
 from memoryscope_rag import lexical
+from memoryscope_rag.configs.load import packaged_text
 from memoryscope_rag.ports import EmbedderSpec, FloatArray, IndexedNode, LogEntry
 from memoryscope_rag.schema import MemoryNode, NewMessage
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 VOCABULARY = 20_000
+"""Words used at most: the whole words of the vocabulary that ships with the default model."""
 SESSION = 20
 """Messages of one session."""
 
@@ -23,20 +25,16 @@ class Texts:
 
     def __init__(self, seed: int) -> None:
         self._random = np.random.default_rng(seed)
-        letters = self._random.integers(0, 26, (VOCABULARY, 9))
-        lengths = self._random.integers(3, 10, VOCABULARY)
-        self._words = [
-            "".join(chr(97 + int(code)) for code in row[:length])
-            for row, length in zip(letters, lengths, strict=True)
-        ]
-        weights = 1.0 / np.arange(1, VOCABULARY + 1)
+        listed = packaged_text("models", "bert_uncased_vocab.txt").split("\n")
+        self._words = [word for word in listed if word.isascii() and word.isalpha()][:VOCABULARY]
+        weights = 1.0 / np.arange(1, len(self._words) + 1)
         self._cumulated = np.cumsum(weights / weights.sum())
 
     def take(self, count: int, *, shortest: int = 6, longest: int = 30) -> list[str]:
         """``count`` texts."""
         lengths = self._random.integers(shortest, longest + 1, count)
         ranks = np.searchsorted(self._cumulated, self._random.random(int(lengths.sum())))
-        words = [self._words[min(int(rank), VOCABULARY - 1)] for rank in ranks]
+        words = [self._words[min(int(rank), len(self._words) - 1)] for rank in ranks]
         ends = np.cumsum(lengths)
         return [
             " ".join(words[end - length : end])

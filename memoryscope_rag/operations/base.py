@@ -89,7 +89,7 @@ class Operation(Generic[State]):
         if not stages:
             raise ConfigError(f"operation {name!r} has no stages")
         for stage in stages:
-            parallel = [stage] if isinstance(stage, str | Mapping) else list(stage)
+            parallel = list(stage) if isinstance(stage, list | tuple) else [stage]
             workers = tuple(_worker(name, item, known, services) for item in parallel)
             _check_stage(name, workers, given, fields.keys())
             for worker in workers:
@@ -172,7 +172,7 @@ def _worker(
         )
     if name not in known:
         raise ConfigError(
-            f"operation {operation!r}: unknown worker {name!r}; {suggest(name, known)}"
+            f"operation {operation!r}: unknown worker {name!r}; {suggest(str(name), known)}"
         )
     worker = known[name]
     raw = {} if raw is None else raw

@@ -66,7 +66,7 @@ def message_from_dict(data: Mapping[str, Any]) -> NewMessage:
     return NewMessage(
         id=_need(data, "id", str),
         session_id=_need(data, "session_id", str),
-        role=_need(data, "role", str),  # type: ignore[arg-type]  # checked by the class
+        role=_need(data, "role", str),  # checked by the class
         content=_need(data, "content", str),
         created_at=_time(_need(data, "created_at", str), "created_at"),
         speaker=data.get("speaker"),

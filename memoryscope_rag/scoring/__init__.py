@@ -8,8 +8,8 @@ signals, a :class:`LinearRanker` weighs them. Its weights are data (``configs/ra
 from memoryscope_rag.scoring.calibration import Calibration, Scale
 from memoryscope_rag.scoring.features import QueryFeatures, query_features
 from memoryscope_rag.scoring.fit import Group, fit_listwise, listwise_loss
-from memoryscope_rag.scoring.ranker import LinearRanker
 from memoryscope_rag.scoring.matrix import SIGNALS, signals
+from memoryscope_rag.scoring.ranker import LinearRanker
 
 __all__ = [
     "SIGNALS",

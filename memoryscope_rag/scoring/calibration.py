@@ -23,12 +23,9 @@ class Calibration:
     """How one embedding model's cosines are standardised.
 
     ``dense`` is for turns, ``context`` for turns with those before them; ``unspaced_dense`` and
-    ``unspaced_context`` are the same for queries in Chinese, Japanese and the like. ``related``
-    is for the cosine of two turns (pseudo-relevance feedback).
-    """
+    ``unspaced_context`` are the same for queries in Chinese, Japanese and the like."""
 
     dense: Scale
     context: Scale
     unspaced_dense: Scale
     unspaced_context: Scale
-    related: Scale

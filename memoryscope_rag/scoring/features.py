@@ -20,21 +20,34 @@ class QueryFeatures:
 
     ``names`` are the speakers of the candidates that the query names. ``unspaced`` says that it
     is mostly written without spaces (Chinese, Japanese …), where an English embedding model knows
-    little. ``intervals`` are (start, end) in POSIX seconds, infinite where open.
+    little. ``parts`` counts the rows right after the query's own that are sentences of it.
+    ``intervals`` are (start, end) in POSIX seconds, infinite where open.
     """
 
     text: str
     names: frozenset[str] = frozenset()
     unspaced: bool = False
+    parts: int = 0
     intervals: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def words(self) -> int:
+        """About how many words, or characters of an unspaced script, the query has; at least 1."""
+        return max(1, len(self.text) if self.unspaced else len(self.text.split()))
 
 
 def query_features(
-    text: str, speakers: Iterable[str], intervals: Sequence[Interval] = ()
+    text: str,
+    speakers: Iterable[str],
+    intervals: Sequence[Interval] = (),
+    parts: int = 0,
 ) -> QueryFeatures:
-    """The features of the query ``text``; ``speakers`` are those of the candidates."""
+    """The features of the query ``text``; ``speakers`` are those of the candidates.
+
+    ``parts`` is how many parts of the query were searched for after it, before any clue.
+    """
     return QueryFeatures(
-        text, frozenset(named_in(text, speakers)), is_unspaced(text), seconds(intervals)
+        text, frozenset(named_in(text, speakers)), is_unspaced(text), parts, seconds(intervals)
     )
 
 

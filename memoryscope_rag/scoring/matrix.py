@@ -1,7 +1,7 @@
 """Candidates as a matrix of named signals.
 
 A signal of one candidate depends on no other candidate, except through what a turn's neighbours,
-its session and the first few hits say about it. So a score means the same in a small and a large
+and its session say about it. So a score means the same in a small and a large
 scope, and a floor can be put under it. Missing vectors and missing neighbours count as average.
 """
 
@@ -16,15 +16,38 @@ from memoryscope_rag.ports import Candidates, FloatArray
 from memoryscope_rag.scoring.calibration import Calibration, Scale
 from memoryscope_rag.scoring.features import QueryFeatures
 
-SIGNALS: Final[tuple[str, ...]] = (
+UNSPACED: Final[tuple[str, ...]] = (
     "dense",
+    "dense_parts",
     "dense_context",
     "dense_window",
     "lexical",
+    "lexical_parts",
     "lexical_context",
     "lexical_window",
-    "both",
-    "session_dense",
+    "answers_dense",
+    "answers_lexical",
+    "next_dense",
+    "next_lexical",
+    "length",
+    "lexical_length",
+)
+"""Signals with a second weight that is added for queries in Chinese, Japanese and the like.
+
+Pairs of characters are not words, and an English model knows little of them: the mix differs.
+"""
+
+SIGNALS: Final[tuple[str, ...]] = (
+    "dense",
+    "dense_parts",
+    "dense_context",
+    "dense_window",
+    "lexical",
+    "lexical_parts",
+    "lexical_context",
+    "lexical_window",
+    "lexical_level",
+    "session_context",
     "session_lexical",
     "answers_dense",
     "answers_lexical",
@@ -32,8 +55,7 @@ SIGNALS: Final[tuple[str, ...]] = (
     "next_lexical",
     "speaker",
     "length",
-    "question",
-    "feedback",
+    "lexical_length",
     "time_said",
     "time_event",
     "clue_dense",
@@ -41,74 +63,95 @@ SIGNALS: Final[tuple[str, ...]] = (
     "observation",
     "note",
     "insight",
+    "unspaced",
+    *(f"unspaced_{name}" for name in UNSPACED),
 )
 """The columns of :func:`signals`, in order. Appending one keeps older ranker files valid."""
 
-FEEDBACK_HITS = 3
-"""How many first hits make the mean vector of pseudo-relevance feedback."""
+TIME_DECAY = 14 * 86_400.0
+"""Seconds in which nearness in time falls to 1/e."""
 
 _NONE: Final = -1
+Seconds = NDArray[np.float64]
 Column = NDArray[np.float64]
 
 
 def signals(candidates: Candidates, query: QueryFeatures, calibration: Calibration) -> FloatArray:
     """The matrix ``(len(candidates), len(SIGNALS))``, finite everywhere.
 
-    Row 0 of the scores in ``candidates`` is the query, further rows are clues.
+    Row 0 of the scores in ``candidates`` is the query, the next ``query.parts`` rows its parts
+    (:func:`~memoryscope_rag.lexical.query_parts`): of these the best counts. Further rows are
+    clues, which count as far as they beat it.
     """
     count = len(candidates)
     if count == 0 or candidates.dense.shape[0] == 0:
         return np.zeros((count, len(SIGNALS)), dtype=np.float32)
     turn_scale = calibration.unspaced_dense if query.unspaced else calibration.dense
     context_scale = calibration.unspaced_context if query.unspaced else calibration.context
-    dense = _standardise(candidates.dense, turn_scale)
-    context = _standardise(candidates.dense_context[0], context_scale)
-    best = candidates.lexical_best.astype(np.float64)
-    # a query whose words stand only in contexts (a speaker's name, say) has no best turn
-    best = np.where(best > 0, best, np.maximum(candidates.lexical_context.max(axis=1), 1e-6))
-    lexical = candidates.lexical / best[:, None]
-    lexical_context = candidates.lexical_context[0] / best[0]
+    best = np.maximum(candidates.lexical_best, 1e-6)[:, None].astype(np.float64)
+    asked = 1 + query.parts  # the rows after these are clues
+    all_dense = _standardise(candidates.dense, turn_scale)
+    all_lexical = candidates.lexical / best
+    own_dense, own_lexical = all_dense[0], all_lexical[0]
+    dense, lexical = all_dense[:asked].max(axis=0), all_lexical[:asked].max(axis=0)
+    context = _standardise(candidates.dense_context[:asked], context_scale).max(axis=0)
+    lexical_context = (candidates.lexical_context[:asked] / best[:asked]).max(axis=0)
 
     turns = _Turns(candidates)
-    near_dense = {k: turns.at(dense[0], k) for k in (-2, -1, 1, 2)}
-    near_lexical = {k: turns.at(lexical[0], k) for k in (-2, -1, 1, 2)}
-    asked = turns.at(candidates.question.astype(np.float64), -1)
+    near_dense = {k: turns.at(dense, k) for k in (-2, -1, 1, 2)}
+    near_lexical = {k: turns.at(lexical, k) for k in (-2, -1, 1, 2)}
+    after_question = turns.at(candidates.question.astype(np.float64), -1)
     kinds = np.asarray(candidates.kinds)
+    # 0 at a hundred letters; a character of an unspaced script says as much as three
+    length = np.log1p(candidates.length * (3 if query.unspaced else 1)) - 4.6
 
     columns: dict[str, Column] = {
-        "dense": dense[0],
+        "dense": own_dense,
+        "dense_parts": dense - own_dense,
         "dense_context": context,
-        "dense_window": sum(near_dense.values(), dense[0]) / 5,
-        "lexical": lexical[0],
+        "dense_window": sum(near_dense.values(), dense) / 5,
+        "lexical": own_lexical,
+        "lexical_parts": lexical - own_lexical,
         "lexical_context": lexical_context,
-        "lexical_window": sum(near_lexical.values(), lexical[0]) / 5,
-        "both": np.maximum(dense[0], 0) * lexical[0],
-        "session_dense": turns.best_of_session(dense[0]),
-        "session_lexical": turns.best_of_session(lexical[0]),
-        "answers_dense": asked * np.maximum(near_dense[-1], 0),
-        "answers_lexical": asked * near_lexical[-1],
+        "lexical_window": sum(near_lexical.values(), lexical) / 5,
+        # the same for all: it orders nothing, but tells a query that finds its words from one
+        # whose best hit is a stranger
+        "lexical_level": np.full(
+            count, np.log1p(candidates.lexical_best[0]) - 0.5 * np.log(query.words)
+        ),
+        "session_context": turns.best_of_session(context),
+        "session_lexical": turns.best_of_session(lexical),
+        "answers_dense": after_question * np.maximum(near_dense[-1], 0),
+        "answers_lexical": after_question * near_lexical[-1],
         "next_dense": near_dense[1],
         "next_lexical": near_lexical[1],
         "speaker": _speaker(candidates, query),
-        "length": np.log1p(candidates.length) - 4.6,  # 0 at a hundred characters
-        "question": candidates.question.astype(np.float64),
-        "feedback": _feedback(candidates, dense[0] + 4 * lexical[0], calibration.related)
-        * turn_scale.trust,
-        "time_said": _inside(candidates.said_at, candidates.said_at, query),
-        "time_event": _inside(candidates.event_start, candidates.event_end, query),
-        "clue_dense": dense[1:].max(axis=0, initial=0.0),
-        "clue_lexical": lexical[1:].max(axis=0, initial=0.0),
+        "length": length,
+        "lexical_length": lexical * length,
+        "time_said": _nearness(candidates.said_at, candidates.said_at, query),
+        "time_event": _nearness(candidates.event_start, candidates.event_end, query),
+        "clue_dense": _beyond(all_dense[asked:], dense),
+        "clue_lexical": _beyond(all_lexical[asked:], lexical),
         "observation": (kinds == "observation").astype(np.float64),
         "note": (kinds == "note").astype(np.float64),
         "insight": (kinds == "insight").astype(np.float64),
+        "unspaced": np.full(count, float(query.unspaced)),
     }
+    for name in UNSPACED:
+        columns[f"unspaced_{name}"] = columns[name] * query.unspaced
     return np.stack([columns[name] for name in SIGNALS], axis=1).astype(np.float32)
 
 
 def _standardise(cosine: FloatArray, scale: Scale) -> Column:
     """Cosines in standard deviations above an unrelated turn; 0 where the vector is missing."""
-    value = (cosine.astype(np.float64) - scale.mean) / scale.deviation * scale.trust
+    value: Column = (cosine.astype(np.float64) - scale.mean) / scale.deviation * scale.trust
     return np.nan_to_num(value, nan=0.0)
+
+
+def _beyond(clues: NDArray[np.float64], own: Column) -> Column:
+    """How far the best clue (rows) beats the query's ``own`` score; 0 where it does not."""
+    best: Column = clues.max(axis=0, initial=-np.inf)
+    return np.maximum(best - own, 0.0)
 
 
 class _Turns:
@@ -119,8 +162,8 @@ class _Turns:
         self._chat = chat & (candidates.session != _NONE)
         self._session = candidates.session
         # one integer a turn: the pieces of a long message share it, sessions lie far apart
-        span = int(candidates.seq.max(initial=0)) + 8
-        self._key = np.where(self._chat, candidates.session * span + candidates.seq, _NONE)
+        span = int(candidates.turn.max(initial=0)) + 8
+        self._key = np.where(self._chat, candidates.session * span + candidates.turn, _NONE)
         self._keys, self._turn = np.unique(self._key, return_inverse=True)
 
     def at(self, score: Column, offset: int) -> Column:
@@ -141,33 +184,25 @@ class _Turns:
 
 def _speaker(candidates: Candidates, query: QueryFeatures) -> Column:
     """1 for a turn of somebody whom the query names, -1 for another's, 0 if it names no one."""
-    named = np.asarray([name in query.names for name in candidates.speakers], dtype=np.bool_)
+    named: NDArray[np.bool_] = np.array(
+        [name in query.names for name in candidates.speakers], dtype=np.bool_
+    )
     if not named.any() or named.all():
         return np.zeros(len(candidates))
     known = candidates.speaker != _NONE
-    return np.where(known, np.where(named[candidates.speaker], 1.0, -1.0), 0.0)
+    match: Column = np.where(named[candidates.speaker], 1.0, -1.0)
+    return np.where(known, match, 0.0)
 
 
-def _feedback(candidates: Candidates, first: Column, scale: Scale) -> Column:
-    """Standardised cosine to the mean vector of the first few hits (leaving itself out)."""
-    vectors = candidates.vectors
-    there = vectors.any(axis=1)
-    if not there.any():
-        return np.zeros(len(candidates))
-    order = np.argsort(-np.where(there, first, -np.inf), kind="stable")[:FEEDBACK_HITS]
-    order = order[there[order]]
-    similar = vectors @ vectors[order].T
-    own = np.arange(len(candidates))[:, None] == order[None, :]
-    count = len(order) - own.sum(axis=1)
-    mean = np.where(own, 0.0, similar).sum(axis=1) / np.maximum(count, 1)
-    value = np.where((count > 0) & there, (mean - scale.mean) / scale.deviation, 0.0)
-    return value.astype(np.float64)
+def _nearness(start: Seconds, end: Seconds, query: QueryFeatures) -> Column:
+    """1 where ``[start, end]`` meets an interval that the query means, less with the distance.
 
-
-def _inside(start: NDArray[np.float64], end: NDArray[np.float64], query: QueryFeatures) -> Column:
-    """1 where ``[start, end]`` overlaps an interval that the query means, else 0."""
+    People tell what happened days later and date it roughly, so it falls off by e in two weeks.
+    NaN bounds (of an event: open ones) reach as far as the other, no bounds at all give 0.
+    """
     value = np.zeros(len(start))
+    start, end = np.where(np.isnan(start), end, start), np.where(np.isnan(end), start, end)
     for low, high in query.intervals:
-        with np.errstate(invalid="ignore"):
-            value = np.maximum(value, (start < high) & ((end > low) | (start >= low)))
+        gap = np.maximum(0.0, np.maximum(low - end, start - high))
+        value = np.fmax(value, np.exp(-gap / TIME_DECAY))
     return value

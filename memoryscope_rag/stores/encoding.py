@@ -27,7 +27,7 @@ class TermHasher:
 
     def blob(self, terms: Iterable[str]) -> bytes:
         """The hashes of ``terms`` in order, eight bytes each, little-endian."""
-        return b"".join(self._known.get(term) or self._hash(term) for term in terms)
+        return b"".join([self._known.get(term) or self._hash(term) for term in terms])
 
     def array(self, terms: Iterable[str]) -> TermArray:
         """The same as an array, shape ``(len(terms),)``."""

@@ -6,8 +6,7 @@ import sqlite3
 
 from memoryscope_rag.ports import StoreStats
 from memoryscope_rag.schema import KINDS, Scope
-from memoryscope_rag.stores import model_rows, scope_rows
-from memoryscope_rag.stores.removal import SCRUB
+from memoryscope_rag.stores import model_rows, removal, scope_rows
 
 
 def filled_scopes(connection: sqlite3.Connection) -> tuple[Scope, ...]:
@@ -136,7 +135,7 @@ def check(connection: sqlite3.Connection) -> tuple[str, ...]:
         (count,) = connection.execute(query).fetchone()
         if count:
             problems.append(f"{count} {what}")
-    if scope_rows.meta(connection, SCRUB):
+    if removal.unscrubbed(connection):
         problems.append(
             "forgotten text may still stand in the files: a reader kept them from being cleaned;"
             " the next forget, open or close will finish it"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from memoryscope_rag.errors import UnknownId
 from memoryscope_rag.ports import LogEntry, Recorded
-from memoryscope_rag.schema import MemoryNode, Message, MessageState, Scope
+from memoryscope_rag.schema import Message, MessageState, Scope
 from memoryscope_rag.stores import node_rows, scope_rows
 from memoryscope_rag.stores.node_rows import Prepared
 from memoryscope_rag.stores.rows import (
@@ -33,7 +33,7 @@ def append(
         row = scope_rows.touch(connection, scope)
     outcome: list[Recorded] = []
     new: list[Message] = []
-    nodes: list[tuple[Prepared, MemoryNode]] = []
+    nodes: list[tuple[Prepared, int]] = []
     for entry, pieces in zip(entries, prepared, strict=True):
         message = held.get(entry.message.id)
         if message is not None:
@@ -44,7 +44,7 @@ def append(
         message = _stored(scope, entry, row.last_seq + len(new) + 1)
         held[message.id] = message
         new.append(message)
-        nodes += [(piece, piece.node.with_(seq=message.seq, version=1)) for piece in pieces]
+        nodes += [(piece, message.seq) for piece in pieces]
         outcome.append(Recorded(message, "stored"))
     if new and row is not None:
         connection.executemany(

@@ -76,7 +76,9 @@ def prepare(nodes: Sequence[IndexedNode], dimension: int | None) -> list[Prepare
     ]
 
 
-def _cells(row: ScopeRow, question: bool, node: MemoryNode) -> tuple[Any, ...]:
+def _cells(
+    row: ScopeRow, question: bool, node: MemoryNode, seq: int, version: int
+) -> tuple[Any, ...]:
     start = end = None
     if (event := node.event) is not None:
         start, end = event.interval.start, event.interval.end
@@ -87,8 +89,8 @@ def _cells(row: ScopeRow, question: bool, node: MemoryNode) -> tuple[Any, ...]:
         row.generation,
         node.id,
         node.kind,
-        node.version,
-        node.seq,
+        version,
+        seq,
         node.session_id,
         node.speaker,
         question,
@@ -107,29 +109,29 @@ def _cells(row: ScopeRow, question: bool, node: MemoryNode) -> tuple[Any, ...]:
 def insert(
     connection: sqlite3.Connection,
     row: ScopeRow,
-    nodes: Sequence[tuple[Prepared, MemoryNode]],
+    nodes: Sequence[tuple[Prepared, int]],
     model: int | None,
 ) -> None:
-    """Insert nodes; the second of each pair is the node as it is to be stored.
+    """Insert nodes; the second of each pair is the ``seq`` it gets, its version is 1.
 
     Raises:
         DuplicateId: a node id is taken, in the scope or within ``nodes``.
         UnknownId: a node other than an insight rests on a message that is not in the scope.
     """
-    ids = [node.id for _, node in nodes]
+    ids = [item.node.id for item, _ in nodes]
     taken = set(keys_of(connection, row.id, ids))
     for name in ids:
         if name in taken:
             raise DuplicateId("node id", f"{name!r} is taken in this scope")
         taken.add(name)
-    _check_sources(connection, row.id, (node for _, node in nodes))
+    _check_sources(connection, row.id, (item.node for item, _ in nodes))
     (first,) = connection.execute(
         "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'nodes'"
     ).fetchone()
     keyed = list(enumerate(nodes, first))
     connection.executemany(
         f"INSERT INTO nodes (key, {_CELLS}) VALUES (?{', ?' * 18})",
-        [(key, *_cells(row, prepared.question, node)) for key, (prepared, node) in keyed],
+        [(key, *_cells(row, item.question, item.node, seq, 1)) for key, (item, seq) in keyed],
     )
     connection.executemany(
         "INSERT INTO terms (node, turn, context) VALUES (?, ?, ?)",
@@ -146,7 +148,7 @@ def insert(
         )
     connection.executemany(
         "INSERT OR IGNORE INTO provenance (scope, source, node, current) VALUES (?, ?, ?, 1)",
-        [(row.id, source, key) for key, (_, node) in keyed for source in node.provenance],
+        [(row.id, source, key) for key, (item, _) in keyed for source in item.node.provenance],
     )
 
 
@@ -198,7 +200,7 @@ def update(
     assignments = ", ".join(f"{name.strip()} = ?" for name in _CELLS.split(","))
     connection.execute(
         f"UPDATE nodes SET {assignments} WHERE key = ?",
-        (*_cells(row, prepared.question, new), key),
+        (*_cells(row, prepared.question, new, new.seq, new.version), key),
     )
     connection.execute(
         "UPDATE terms SET turn = ?, context = ? WHERE node = ?",

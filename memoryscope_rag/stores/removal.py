@@ -12,8 +12,8 @@ from memoryscope_rag.stores import node_rows, scope_rows
 from memoryscope_rag.stores.rows import without_successor
 from memoryscope_rag.stores.scope_rows import ScopeRow
 
-SCRUB = "scrub"
-"""Set in ``meta`` from a removal until its traces in the files are known to be gone."""
+_SCRUB = "scrub:"
+"""Prefix of the ``meta`` rows of removals whose traces in the files are not known to be gone."""
 
 
 @dataclass(slots=True)
@@ -26,6 +26,7 @@ class Removed:
     traces: list[bytes] = field(default_factory=list)
     scope_id: int | None = None
     whole: bool = False
+    scrub: str | None = None
 
 
 def remove(
@@ -60,8 +61,22 @@ def remove(
         connection.execute(f"DELETE FROM messages WHERE key IN ({part})")
     if everything:
         scope_rows.erase(connection, row)
-    scope_rows.raise_meta(connection, SCRUB, 1)
+    number = scope_rows.meta(connection, "removals") + 1
+    scope_rows.raise_meta(connection, "removals", number)
+    gone.scrub = f"{_SCRUB}{number}"
+    scope_rows.raise_meta(connection, gone.scrub, 1)
     return gone
+
+
+def unscrubbed(connection: sqlite3.Connection) -> set[str]:
+    """Names of the removals, of any process, whose traces may still stand in the files."""
+    found = connection.execute("SELECT key FROM meta WHERE key GLOB ?", (f"{_SCRUB}*",))
+    return {key for (key,) in found}
+
+
+def scrubbed(connection: sqlite3.Connection, names: set[str]) -> None:
+    """Note that the traces of these removals are gone."""
+    connection.executemany("DELETE FROM meta WHERE key = ?", [(name,) for name in names])
 
 
 def remains(connection: sqlite3.Connection, gone: Removed) -> bool:

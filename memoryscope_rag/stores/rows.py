@@ -27,6 +27,7 @@ from memoryscope_rag.schema import (
 _EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
 _ZERO = timedelta(0)
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 MESSAGE_COLUMNS = (
     "seq, id, session, role, speaker, created_at, created_offset, state, state_reason,"
@@ -59,7 +60,7 @@ def _join(moment: int, offset: int) -> datetime:
 
 def metadata_text(metadata: Metadata) -> str | None:
     """Metadata as JSON, ``None`` for none."""
-    return json.dumps(dict(metadata), ensure_ascii=False) if metadata else None
+    return _compact(dict(metadata)) if metadata else None
 
 
 def _metadata(text: str | None) -> Mapping[str, Any]:
@@ -141,7 +142,7 @@ def node_rest(node: MemoryNode) -> str:
         rest["metadata"] = dict(node.metadata)
     if node.event is not None:
         rest["event"] = _event_data(node.event)
-    return json.dumps(rest, ensure_ascii=False, separators=(",", ":"))
+    return _compact(rest)
 
 
 def node_from_row(row: Sequence[Any]) -> MemoryNode:
@@ -175,13 +176,13 @@ def without_successor(text: str, *, nested: bool) -> str:
     data = json.loads(text)
     rest = json.loads(data[4]) if nested else data
     rest.pop("superseded_by", None)
-    rest_text = json.dumps(rest, ensure_ascii=False, separators=(",", ":"))
-    return json.dumps([*data[:4], rest_text, data[5]]) if nested else rest_text
+    rest_text = _compact(rest)
+    return _compact([*data[:4], rest_text, data[5]]) if nested else rest_text
 
 
 def version_body(row: Sequence[Any]) -> str:
     """The cells of :data:`NODE_COLUMNS` as one JSON text, for the history."""
-    return json.dumps(list(row), ensure_ascii=False)
+    return _compact(list(row))
 
 
 def node_from_body(body: str) -> MemoryNode:

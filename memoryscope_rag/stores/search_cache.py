@@ -144,13 +144,12 @@ class SearchCache:
         alive = columns.alive.copy()
 
         def build() -> None:
-            try:
-                built = VectorIndex.build(fields, alive)
-                with entry.lock:
-                    if entry.index is index:  # not compacted meanwhile: slots mean the same
-                        index.vector_index = built
-            finally:
-                entry.building = False
+            built = VectorIndex.build(fields, alive)
+            with entry.lock:
+                if entry.index is index:  # not compacted meanwhile: slots mean the same
+                    index.vector_index = built
+            # not reached after a failure: that would be met again at every search
+            entry.building = False
 
         self._background(build)
 

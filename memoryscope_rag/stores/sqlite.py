@@ -8,14 +8,16 @@ Writes take turns in one thread, reads run in a few; the event loop never waits 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar, get_args
 
-from memoryscope_rag.errors import InvalidInput, StoreUnavailable
+from memoryscope_rag.errors import InvalidInput, StoreError, StoreUnavailable
 from memoryscope_rag.ports import (
     Candidates,
     Clock,
@@ -56,6 +58,7 @@ from memoryscope_rag.stores.rows import micros
 from memoryscope_rag.stores.search_cache import SearchCache
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 READERS = 4
 """Reading threads; numpy and SQLite let go of the interpreter lock while they work."""
@@ -87,6 +90,8 @@ class SQLiteStore:
         self._clock: Clock = clock or _SystemClock()
         self._closed = False
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="memoryscope-read")
+        # apart from the readers: four searches waiting for a large index must not stop the log
+        self._searchers = ThreadPoolExecutor(READERS, thread_name_prefix="memoryscope-search")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="memoryscope-write")
         self._builder = ThreadPoolExecutor(1, thread_name_prefix="memoryscope-index")
         self._cache = SearchCache(database, cache_bytes, faiss_threshold, self._later)
@@ -236,7 +241,7 @@ class SQLiteStore:
                 node_rows.insert(
                     connection,
                     scope_rows.touch(connection, scope),
-                    [(item, item.node.with_(version=1)) for item in prepared],
+                    [(item, item.node.seq) for item in prepared],
                     model.id if model else None,
                 )
 
@@ -303,7 +308,7 @@ class SQLiteStore:
         def job() -> Candidates:
             return self._cache.search(scope, request, spec, self._now())
 
-        return await self._run(self._readers, job)
+        return await self._run(self._searchers, job)
 
     async def generation(self, scope: Scope) -> int:
         def job() -> int:
@@ -333,11 +338,7 @@ class SQLiteStore:
             with self._database.write() as connection:
                 gone = removal.remove(connection, scope, message_ids, session_id, everything)
             self._cache.drop(scope)
-            if gone.message_ids or gone.node_ids:
-                clean = _scrub(self._database, SCRUB_SECONDS, gone.traces, compact=compact)
-            else:
-                # nothing was there; but what an earlier call left to clean is cleaned now
-                clean = _scrub(self._database, SCRUB_SECONDS)
+            clean = _scrub(self._database, SCRUB_SECONDS, gone, compact=compact)
             with self._database.read() as connection:
                 clean = clean and not removal.remains(connection, gone)
             return Forgotten(len(gone.message_ids), len(gone.node_ids), tuple(gone.node_ids), clean)
@@ -452,17 +453,20 @@ class SQLiteStore:
 
         def job() -> None:
             self._readers.shutdown(wait=True)
+            self._searchers.shutdown(wait=True)
             self._builder.shutdown(wait=True, cancel_futures=True)
             try:
-                _scrub(self._database, SCRUB_SECONDS)
-                self._database.truncate_log(0.0)
+                # all writes are durable; tidying up that fails is done by the next open or close
+                with contextlib.suppress(StoreError):
+                    _scrub(self._database, SCRUB_SECONDS)
+                    self._database.truncate_log(0.0)
             finally:
                 self._cache.clear()
                 self._database.close()
 
         # the writer's queue ends with this job, so every write that was accepted runs before it
         try:
-            await asyncio.wrap_future(self._writer.submit(job))
+            await asyncio.shield(asyncio.wrap_future(self._writer.submit(job)))
         finally:
             self._writer.shutdown(wait=False)
 
@@ -471,41 +475,56 @@ class SQLiteStore:
     async def _run(self, pool: ThreadPoolExecutor, job: Callable[[], T]) -> T:
         if self._closed:
             raise StoreUnavailable(f"{self.path} is closed")
-        return await asyncio.wrap_future(pool.submit(job))
+        try:
+            future = pool.submit(job)
+        except RuntimeError:  # another thread closed the store since
+            raise StoreUnavailable(f"{self.path} is closed") from None
+        return await asyncio.wrap_future(future)
 
     def _later(self, job: Callable[[], None]) -> None:
-        if not self._closed:
-            self._builder.submit(job)
+        # when the store is being closed the job is dropped, as those still waiting are
+        with contextlib.suppress(RuntimeError):
+            self._builder.submit(job).add_done_callback(_report)
 
     def _now(self) -> int:
         return micros(self._clock.now())
 
 
+def _report(done: Future[None]) -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        _log.warning("no FAISS index, searching exactly: %s", type(error).__name__)
+
+
 def _scrub(
     database: Database,
     seconds: float,
-    traces: Sequence[bytes] | None = None,
+    gone: removal.Removed | None = None,
     *,
     compact: bool = False,
 ) -> bool:
-    """Free the files of what was forgotten; whether that is certain now.
+    """Free the files of what was forgotten, now and earlier; whether that is certain.
 
-    ``traces`` are pieces of it; ``None`` finishes what an earlier call could not, whose traces
-    are no longer known.
+    The traces of ``gone`` are known and looked for; an earlier removal that could not be finished
+    left none, so that the file is rewritten.
     """
     with database.read() as connection:
-        due = scope_rows.meta(connection, removal.SCRUB)
+        due = removal.unscrubbed(connection)
     if not due and not compact:
         return True
-    if not database.truncate_log(seconds):
-        return False
-    image = database.image(SCAN_LIMIT) if traces is not None and not compact else None
-    if image is None or residue.left_behind(image, traces or ()):
-        database.vacuum()
+    try:
         if not database.truncate_log(seconds):
             return False
+        only_ours = gone is not None and due == {gone.scrub} and not compact
+        image = database.image(SCAN_LIMIT) if only_ours else None
+        if image is None or gone is None or residue.left_behind(image, gone.traces):
+            database.vacuum()
+            if not database.truncate_log(seconds):
+                return False
+    except StoreUnavailable:
+        # what was chosen is deleted; that the files could not be cleaned now is no failure of it
+        return False
     with database.write() as connection:
-        connection.execute("DELETE FROM meta WHERE key = ?", (removal.SCRUB,))
+        removal.scrubbed(connection, due)
     return True
 
 

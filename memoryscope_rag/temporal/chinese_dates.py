@@ -317,9 +317,7 @@ class ChineseDates:
         if found and self.text[i - 1 : i] not in ("每", "第", "个"):
             return Fields(weekday=DAYS_OF_WEEK[found.group(1)]), found.end()
         if self.text.startswith("周末", i) and self.text[i - 1 : i] not in ("每", "个"):
-            return self.context.nearest(
-                whole(self.context, "weekend", n) for n in (-1, 0, 1)
-            ), i + 2
+            return self.context.nearest(lambda n: whole(self.context, "weekend", n)), i + 2
         return None
 
     def named(self, i: int) -> Found:

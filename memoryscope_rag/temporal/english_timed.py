@@ -129,6 +129,10 @@ class TimedDates:
                 moment = ClockSpan(span[0].start.in_part(part[0]), span[0].end.in_part(part[0]))
                 return moment, part[1], ""
             return moment, span[1], ""
+        if words.at(j) == "from":
+            begun = clock_time(words, j + 1, True)
+            if begun and words.at(begun[1]) == "for":
+                return begun[0], begun[1], ""
         side = ""
         for table, name in ((BEFORE, "before"), (AFTER, "after"), (SINCE, "after")):
             phrase = longest(table, words, j)

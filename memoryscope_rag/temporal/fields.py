@@ -6,7 +6,7 @@ A part that was said decides; what was not said is taken from the nearest past o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, tzinfo
 from typing import Literal
@@ -50,44 +50,43 @@ class Context:
         """One civil day."""
         return days(day, add_days(day, 1), Grain.DAY, self.zone)
 
-    def nearest(self, candidates: Iterable[Stretch], *, today_counts: bool = True) -> Stretch:
-        """The candidate the preference asks for; they must come in order of time.
+    def nearest(
+        self,
+        build: Callable[[int], Stretch],
+        here: int = 0,
+        reach: int = 8,
+        *,
+        today_counts: bool = True,
+    ) -> Stretch:
+        """The stretch the preference asks for among ``build(here - reach … here + reach)``.
 
-        Past: the last that began before now. Future: the first that ends after now. With
-        ``today_counts`` false a candidate that holds now is no past one. Raises ``ValueError``
-        if there is none.
+        They must come in order of time; keys that have none (``ValueError``) are passed over.
+        Past: the last that began before now, unless ``today_counts`` is false and it holds now.
+        Future: the first that ends after now. Raises ``ValueError`` if there is none.
         """
-        past = None
-        for stretch in candidates:
-            holds_now = stretch.first <= self.today < stretch.after
-            began = stretch.first <= self.today and (today_counts or not holds_now)
-            if self.prefer == "future" and stretch.after > self.today:
+        past = self.prefer == "past"
+        step = -1 if past else 1
+        for key in range(here - step, here + step * (reach + 1), step):
+            try:
+                stretch = build(key)
+            except (ValueError, OverflowError):
+                continue
+            over = stretch.after <= self.today
+            if not past and not over:
                 return stretch
-            if self.prefer == "past" and not began:
-                break
-            past = stretch
-        if past is None or self.prefer == "future":
-            raise ValueError("no such date near the reference")
-        return past
+            if past and stretch.first <= self.today and (today_counts or over):
+                return stretch
+        raise ValueError("no such date near the reference")
 
-    def yearly(self, build: Callable[[int], Stretch], reach: int = 8) -> Stretch:
-        """The nearest year's ``build(year)``; years that have none are passed over."""
-        years = range(max(self.today.year - reach, 1), min(self.today.year + reach, 9999) + 1)
-        return self.nearest(_each(build, years))
+    def yearly(self, build: Callable[[int], Stretch]) -> Stretch:
+        """The nearest year's ``build(year)``."""
+        return self.nearest(build, self.today.year)
 
     def holiday(self, rule: Rule, year: int | None = None) -> Stretch:
         """The holiday of a year, else the nearest one."""
         if year is not None:
             return self.day(rule(year))
         return self.yearly(lambda near: self.day(rule(near)))
-
-
-def _each(build: Callable[[int], Stretch], keys: Iterable[int]) -> Iterator[Stretch]:
-    for key in keys:
-        try:
-            yield build(key)
-        except (ValueError, OverflowError):
-            continue
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +124,9 @@ class Fields:
             return unit_around(date(self.year, 1, 1), "year", context.zone)
         if self.weekday is None:
             raise ValueError("an empty date")
-        week = add_days(context.today, self.weekday - context.today.weekday() - 7)
+        week = add_days(context.today, self.weekday - context.today.weekday())
         return context.nearest(
-            (context.day(add_days(week, 7 * n)) for n in range(3)), today_counts=False
+            lambda n: context.day(add_days(week, 7 * n)), reach=2, today_counts=False
         )
 
     def _day_of_some_month(self, context: Context) -> Stretch:
@@ -139,7 +138,7 @@ class Fields:
                 raise ValueError("another weekday")
             return context.day(found)
 
-        return context.nearest(_each(build, range(-_MONTHS_TRIED, _MONTHS_TRIED + 1)))
+        return context.nearest(build, reach=_MONTHS_TRIED)
 
     def _day_of_some_year(self, context: Context, month: int, day: int) -> Stretch:
         found = context.yearly(lambda year: context.day(date(year, month, day)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from memoryscope_rag.models.files import find_graph
 from memoryscope_rag.models.onnx import OnnxEmbedder
+from tests.conftest import MODELS
 
 
 @pytest.fixture(scope="session")
@@ -21,10 +21,10 @@ def minilm() -> Iterator[OnnxEmbedder]:
 
 @pytest.fixture(scope="session")
 def models_dir() -> Path:
-    folder = os.environ.get("MEMORYSCOPE_MODELS")
-    if not folder or not Path(folder).is_dir():
+    """As the suite's own, but once for all tests."""
+    if not MODELS or not Path(MODELS).is_dir():
         pytest.skip("MEMORYSCOPE_MODELS names no folder of models")
-    return Path(folder)
+    return Path(MODELS).resolve()
 
 
 @pytest.fixture(scope="session")

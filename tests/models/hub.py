@@ -18,7 +18,7 @@ class Hub(ThreadingHTTPServer):
     """Serves ``files``: (repo, path) to content.
 
     ``drop_once``: paths whose first GET breaks off in the middle. ``short``: paths of which half
-    is sent as if it were all. ``broken``: paths answered with 500. ``interrupting``: those whose GET
+    is sent as if it were all. ``broken``: those answered with 500. ``interrupting``: whose GET
     breaks off with a Ctrl-C to this process. ``requests`` is the log.
     """
 

@@ -1,4 +1,4 @@
-"""Without the extra it says which; with it, a tiny random model behaves like the others."""
+"""Without the extra, loading says which one is missing."""
 
 from __future__ import annotations
 

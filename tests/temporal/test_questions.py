@@ -1,0 +1,84 @@
+"""Is it a question, and which way does it look."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memoryscope_rag.temporal import is_question, reading
+
+QUESTIONS = """
+When did we meet?
+where is my passport
+What did I say about Rome last year?
+who was at the party
+How long have I lived here
+Did she call yesterday
+Is it raining
+could you tell me my address
+In which city was I born
+Tell me what I bought in May
+And why did he leave
+我什么时候去的北京
+你叫什么名字？
+他住在哪里
+这是谁的书
+你吃饭了吗
+有多少人来了
+我们怎么去
+为什么迟到
+现在几点了
+她是不是生气了
+你最近好吗？
+""".strip().splitlines()
+STATEMENTS = """
+We met in Rome last year.
+I will call when I am home.
+When I was young, I lived in Berlin.
+May 7 is my birthday.
+What a lovely day!
+Have a nice evening.
+I know who did it.
+Tomorrow I fly to Oslo.
+我昨天去了北京。
+明天下午开会
+我喜欢喝绿茶
+好的,谢谢
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("text", QUESTIONS)
+def test_question(text: str) -> None:
+    assert is_question(text)
+    assert reading(text) == "past"
+
+
+@pytest.mark.parametrize("text", STATEMENTS)
+def test_statement(text: str) -> None:
+    assert not is_question(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I met Bob on Monday.", "past"),
+        ("I will meet Bob on Monday.", "future"),
+        ("We're going to move in May.", "future"),
+        ("She plans to retire in June.", "future"),
+        ("We'll see you on Friday.", "future"),
+        ("See you tomorrow.", "future"),
+        ("我打算五月去日本。", "future"),
+        ("我们将要在周三开会。", "future"),
+        ("他准备周五出发。", "future"),
+        ("我五月去了日本。", "past"),
+    ],
+)
+def test_reading(text: str, expected: str) -> None:
+    assert reading(text) == expected
+
+
+@given(st.text())
+def test_any_text(text: str) -> None:
+    assert is_question(text) in (True, False)
+    assert reading(text) in ("past", "future")
