@@ -184,7 +184,7 @@ class Candidates:
     the node's turn in its session: neighbouring turns differ by one, whatever other sessions said
     between them; -1 for none. Times are POSIX seconds, NaN for none.
     ``found`` tells hits from mere neighbours. ``length`` counts characters.
-    Order: by kind, then seq, then id; it carries no meaning.
+    Order: by kind, then seq; it carries no meaning.
     """
 
     ids: tuple[str, ...]

@@ -329,7 +329,7 @@ class Evidence:
     left_out: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[EvidenceItem]:
         return iter(self.items)
 
     def __len__(self) -> int:

@@ -90,7 +90,10 @@ def test_parts_of_a_query() -> None:
         "Where does Ann live?",
         "And which sport does she play?",
     )
-    assert query_parts("我同事的电话是多少？另外，我的手机呢？") == ("我同事的电话是多少", "另外，我的手机呢")
+    assert query_parts("我同事的电话是多少？另外，我的手机呢？") == (
+        "我同事的电话是多少",
+        "另外，我的手机呢",
+    )
     assert query_parts("Meet at 10:30 on Sunday") == ()
     assert len(query_parts("cat? " * 50)) == MAX_PARTS
 

@@ -10,16 +10,16 @@ from memoryscope_rag.schema import EvidenceItem
 WORDS: Mapping[str, str] = MappingProxyType(
     {
         "dense": "close in meaning",
+        "dense_parts": "close in meaning to one part of the question",
         "dense_context": "close in meaning with the turns before it",
         "dense_window": "the turns around it are close in meaning",
         "lexical": "shares words with the question",
+        "lexical_parts": "shares words with one part of the question",
         "lexical_context": "shares words, with the turns before it",
         "lexical_window": "the turns around it share words",
         "lexical_length": "shares words, for its length",
-        "lexical_level": "memory holds the words of the question",
-        "unspaced": "text without spaces between words",
-        "both": "meaning and words agree",
-        "session_dense": "in a session close in meaning",
+        "lexical_level": "memory holds the words of the question; the same for every item",
+        "unspaced": "a question without spaces between words; the same for every item",
         "session_context": "in a session close in meaning",
         "session_lexical": "in a session that shares words",
         "answers_dense": "answers a question close in meaning",
@@ -28,19 +28,19 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "next_lexical": "the turn after it shares words",
         "speaker": "said by whom the question names",
         "length": "its length",
-        "question": "is not a question itself",
-        "feedback": "like the other best hits",
-        "time_said": "said in the time asked for",
-        "time_event": "happens in the time asked for",
+        "time_said": "said in the time asked for, or near it",
+        "time_event": "happens in the time asked for, or near it",
         "clue_dense": "close to a clue",
         "clue_lexical": "shares words with a clue",
         "observation": "is an observation",
         "note": "is a note",
         "insight": "is an insight",
-        "bias": "the same for every item",
     }
 )
 """What a signal says when it adds to the score."""
+
+OF_THE_QUERY = frozenset({"lexical_level", "unspaced"})
+"""Signals that every item of a query has alike: they serve the floor and are no reason."""
 
 
 def meaning(signal: str) -> str:
@@ -51,7 +51,7 @@ def meaning(signal: str) -> str:
 def reasons(item: EvidenceItem, most: int = 3) -> str:
     """The signals that added most to the score, in words; empty without ``explain``."""
     helping = sorted(
-        (part for part in item.parts if part.contribution > 0 and part.signal != "bias"),
+        (part for part in item.parts if part.contribution > 0 and part.signal not in OF_THE_QUERY),
         key=lambda part: -part.contribution,
     )
     said = dict.fromkeys(meaning(part.signal) for part in helping)

@@ -124,17 +124,8 @@ def _codes(values: Sequence[str | None]) -> dict[str, int]:
     return {name: code for code, name in enumerate(dict.fromkeys(v for v in values if v))}
 
 
-def _stack(vectors: Sequence[FloatArray | None], dimension: int) -> FloatArray:
-    empty = np.zeros(dimension, np.float32)
-    return np.array([empty if v is None else v for v in vectors], np.float32).reshape(-1, dimension)
-
-
-def _cosine(vectors: FloatArray, query: FloatArray) -> FloatArray:
-    return np.where(vectors.any(axis=1), vectors @ query, np.float32(np.nan)).astype(np.float32)
-
-
 def _places(turns: Sequence[tuple[str | None, int]]) -> NDArray[np.int64]:
-    """The place of each (session, seq) among the turns of its session."""
+    """The place of each (session, seq) among the turns of its session, -1 without a session."""
     order: dict[str | None, list[int]] = {}
     for session, seq in sorted(set(turns), key=lambda turn: turn[1]):
         order.setdefault(session, []).append(seq)
@@ -142,3 +133,15 @@ def _places(turns: Sequence[tuple[str | None, int]]) -> NDArray[np.int64]:
         [-1 if session is None else order[session].index(seq) for session, seq in turns],
         dtype=np.int64,
     )
+
+
+def _stack(vectors: Sequence[FloatArray | None], dimension: int) -> FloatArray:
+    stacked = np.zeros((len(vectors), dimension), np.float32)
+    for row, vector in enumerate(vectors):
+        if vector is not None:
+            stacked[row] = vector
+    return stacked
+
+
+def _cosine(vectors: FloatArray, query: FloatArray) -> FloatArray:
+    return np.where(vectors.any(axis=1), vectors @ query, np.float32(np.nan)).astype(np.float32)

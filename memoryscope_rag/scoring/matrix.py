@@ -88,7 +88,10 @@ def signals(candidates: Candidates, query: QueryFeatures, calibration: Calibrati
         return np.zeros((count, len(SIGNALS)), dtype=np.float32)
     turn_scale = calibration.unspaced_dense if query.unspaced else calibration.dense
     context_scale = calibration.unspaced_context if query.unspaced else calibration.context
-    best = np.maximum(candidates.lexical_best, 1e-6)[:, None].astype(np.float64)
+    best = candidates.lexical_best[:, None].astype(np.float64)
+    # a query whose words stand only in contexts (a speaker's name, say) has no best turn
+    in_context = candidates.lexical_context.max(axis=1, keepdims=True)
+    best = np.where(best > 0, best, np.maximum(in_context, 1.0))
     asked = 1 + query.parts  # the rows after these are clues
     all_dense = _standardise(candidates.dense, turn_scale)
     all_lexical = candidates.lexical / best
@@ -158,12 +161,13 @@ class _Turns:
     """Neighbourhood among the candidates: who stands how far from whom in the same session."""
 
     def __init__(self, candidates: Candidates) -> None:
-        chat = np.asarray([kind == "conversation" for kind in candidates.kinds], dtype=np.bool_)
-        self._chat = chat & (candidates.session != _NONE)
         self._session = candidates.session
+        self._known = (candidates.session != _NONE) & (candidates.turn != _NONE)
         # one integer a turn: the pieces of a long message share it, sessions lie far apart
         span = int(candidates.turn.max(initial=0)) + 8
-        self._key = np.where(self._chat, candidates.session * span + candidates.turn, _NONE)
+        # what is no turn must not be taken for the one before the first turn of session 0
+        key = candidates.session * span + candidates.turn
+        self._key = np.where(self._known, key, -span)
         self._keys, self._turn = np.unique(self._key, return_inverse=True)
 
     def at(self, score: Column, offset: int) -> Column:
@@ -172,7 +176,7 @@ class _Turns:
         np.maximum.at(best, self._turn, score)
         wanted = self._key + offset
         place = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
-        there = self._chat & (self._keys[place] == wanted)
+        there = self._known & (self._keys[place] == wanted)
         return np.where(there, best[place], 0.0)
 
     def best_of_session(self, score: Column) -> Column:

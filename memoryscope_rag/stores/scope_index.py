@@ -106,6 +106,8 @@ class ScopeIndex:
         columns = self.columns
         mask = self._mask(request, now)
         passing = np.flatnonzero(mask)
+        if not len(passing):
+            return self._nothing(len(terms))
         fields = (columns.turn, columns.context)
         asked = (vectors, mask, passing, request.limit)
         turn_scores = self._turn_terms.scores(terms, columns.alive)
@@ -117,13 +119,13 @@ class ScopeIndex:
         near_context, products_context = self._dense_hits(1, fields[1], *asked)
         hits += near + near_context
         found = np.unique(np.concatenate(hits)) if hits else np.zeros(0, dtype=np.int64)
-        slots = self._with_neighbours(found, mask, request.neighbours)
-        slots = self._ordered(slots)
+        slots, places = self._with_neighbours(found, mask, request.neighbours)
         best = np.zeros(len(terms), dtype=np.float32)
         if len(passing):
             best = turn_scores[:, passing].max(axis=1, initial=0.0)
         return self._candidates(
             slots,
+            places,
             np.isin(slots, found),
             _dense(fields[0], slots, vectors, products),
             _dense(fields[1], slots, vectors, products_context),
@@ -187,24 +189,30 @@ class ScopeIndex:
         scores = products if everything else products[:, slots]
         return [slots[_top_positions(row, limit)] for row in scores], products
 
-    def _with_neighbours(self, found: Slots, mask: NDArray[np.bool_], width: int) -> Slots:
+    def _with_neighbours(
+        self, found: Slots, mask: NDArray[np.bool_], width: int
+    ) -> tuple[Slots, NDArray[np.int64]]:
+        """``found`` and the turns around them in order, and each one's place in its session."""
         c = self.columns
         talk = found[c.kind[found] == _CONVERSATION]
-        if not len(talk):
-            return found
         near = self._turns.around(c.session[talk].tolist(), c.seq[talk].tolist(), width)
-        slots = np.array(sorted(near), dtype=np.int64)
-        return np.union1d(found, slots[mask[slots]])
+        slots = np.fromiter(near, np.int64, len(near))
+        slots = np.union1d(found, slots[mask[slots]])
+        slots = slots[np.lexsort((c.key[slots], c.seq[slots], c.kind[slots]))]
+        places = [near.get(slot, -1) for slot in slots.tolist()]
+        return slots, np.array(places, dtype=np.int64)
 
-    def _ordered(self, slots: Slots) -> Slots:
-        c = self.columns
-        keys = zip(c.kind[slots].tolist(), c.seq[slots].tolist(), slots.tolist(), strict=True)
-        order = sorted((KINDS[kind], seq, c.ids[slot], slot) for kind, seq, slot in keys)
-        return np.array([slot for *_, slot in order], dtype=np.int64)
+    def _nothing(self, queries: int) -> Candidates:
+        none = np.zeros(0, dtype=np.int64)
+        scores = np.zeros((queries, 0), dtype=np.float32)
+        best = np.zeros(queries, dtype=np.float32)
+        flags = np.zeros(0, dtype=np.bool_)
+        return self._candidates(none, none, flags, scores, scores, scores, scores, best)
 
     def _candidates(
         self,
         slots: Slots,
+        places: NDArray[np.int64],
         found: NDArray[np.bool_],
         dense: FloatArray,
         dense_context: FloatArray,
@@ -228,7 +236,7 @@ class ScopeIndex:
             vectors=c.turn.rows[slots],
             session=c.session[slots],
             seq=c.seq[slots],
-            turn=self._turns.places(c.kind[slots], c.session[slots], c.seq[slots]),
+            turn=places,
             speaker=speaker.astype(np.int64),
             speakers=tuple([names[code] for code in used.tolist() if code >= 0]),
             said_at=_seconds(c.said_at[slots]),
@@ -270,26 +278,17 @@ class _TurnOrder:
                 seqs = self._seqs[session]
                 del seqs[bisect_left(seqs, seq)]
 
-    def places(
-        self, kinds: NDArray[np.int8], sessions: NDArray[np.int64], seqs: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        """The place of each node's turn in its session; -1 for a node that is no turn of one."""
-        found = np.full(len(seqs), -1, dtype=np.int64)
-        turns = (kinds == _CONVERSATION) & (sessions >= 0)
-        for position in np.flatnonzero(turns).tolist():
-            found[position] = bisect_left(self._seqs[int(sessions[position])], seqs[position])
-        return found
-
-    def around(self, sessions: Sequence[int], seqs: Sequence[int], width: int) -> set[int]:
-        """Slots of the turns at most ``width`` turns away from any of these, themselves too."""
-        near: set[int] = set()
+    def around(self, sessions: Sequence[int], seqs: Sequence[int], width: int) -> dict[int, int]:
+        """Slots of the turns at most ``width`` away from any of these, with their places."""
+        near: dict[int, int] = {}
         for session, seq in set(zip(sessions, seqs, strict=True)):
             if session < 0:
                 continue
             turns = self._seqs[session]
             at = bisect_left(turns, seq)
-            for turn in turns[max(at - width, 0) : at + width + 1]:
-                near.update(self._slots[session, turn])
+            for place in range(max(at - width, 0), min(at + width + 1, len(turns))):
+                for slot in self._slots[session, turns[place]]:
+                    near[slot] = place
         return near
 
 

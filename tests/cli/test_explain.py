@@ -24,5 +24,6 @@ def test_every_signal_has_words() -> None:
 def test_reasons_are_what_added_most_said_once() -> None:
     found = item(lexical=1, dense=2, unspaced_dense=1.5, speaker=-5, length=0.5, note=0.1)
     assert reasons(found) == ("close in meaning; shares words with the question; its length")
+    assert reasons(item(lexical_level=9, dense=1)) == "close in meaning"
     assert reasons(item(dense=-1)) == ""
     assert reasons(EvidenceItem(NODE, 1.0)) == ""

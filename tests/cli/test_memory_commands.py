@@ -29,7 +29,7 @@ def filled(cli: Cli) -> Cli:
 
 
 def test_what_is_recorded_is_found(filled: Cli) -> None:
-    found = filled("retrieve", "Lisbon", *ANN, "--limit", "1")
+    found = filled("retrieve", "Lisbon", *ANN, "--limit", "1", "--no-floor")
     ((rank, when, who, score, name, text),) = found.rows
     assert (rank, when, who, name) == ("1", "2026-05-01 Fri 18:00", "user", "m0")
     assert text == "I moved to Lisbon last week"
@@ -85,21 +85,19 @@ def test_explain_shows_signals_times_and_timings(filled: Cli) -> None:
 
 
 def test_retrieve_as_json_and_as_text(filled: Cli) -> None:
-    tree = json.loads(filled("retrieve", "Lisbon", *ANN, "--explain", "--json").out)
+    tree = json.loads(filled("retrieve", "Lisbon", *ANN, "--explain", "--json", "--no-floor").out)
     top = tree["items"][0]
     assert top["node"]["content"] == "I moved to Lisbon last week"
     assert top["score"] == pytest.approx(sum(p["contribution"] for p in top["parts"]), abs=1e-3)
     assert tree["timings_ms"]
-    text = filled("retrieve", "Lisbon", *ANN, "--text").out
+    text = filled("retrieve", "Lisbon", *ANN, "--text", "--no-floor").out
     assert text == tree["text"] + "\n"
 
 
 def test_budgets_are_passed_on(filled: Cli) -> None:
-    tree = json.loads(
-        filled(
-            "retrieve", "Lisbon", *ANN, "--budget-tokens", "0", "--budget-ms", "1e6", "--json"
-        ).out
-    )
+    options = ("--budget-tokens", "0", "--budget-ms", "1e6", "--no-floor", "--json")
+    tree = json.loads(filled("retrieve", "Lisbon", *ANN, *options).out)
+    assert tree["items"]
     assert tree["text"] == ""
 
 

@@ -73,14 +73,14 @@ def test_a_pipe_gets_plain_columns_in_any_locale(store: Path) -> None:
         done = piped("list", "--user", "wei", LC_ALL=locale, PYTHONUTF8="0")
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
-    done = piped("retrieve", "city", "--user", "ann", "--explain")
+    done = piped("retrieve", "city", "--user", "ann", "--explain", "--no-floor")
     assert "\x1b" not in done.stdout
     assert not set("─━│┃╭╰┏") & set(done.stdout)
     assert all(len(line.split("\t")) == 6 for line in done.stdout.splitlines()[:3])
 
 
 def test_a_terminal_gets_headings_and_a_bar(store: Path) -> None:
-    drawn = on_terminal("retrieve", "city", "--user", "ann")
+    drawn = on_terminal("retrieve", "city", "--user", "ann", "--no-floor")
     assert "score" in drawn
     assert "─" in drawn
     (store.parent / "log.json").write_text('[{"role": "user", "content": "hi"}]', "utf-8")

@@ -11,6 +11,9 @@ from memoryscope_rag.workers.base import Worker
 from memoryscope_rag.workers.frontend.ranking import Ranked, rank
 from memoryscope_rag.workers.frontend.state import RetrievalState
 
+FLOOR_FROM = 100
+"""Candidates from which the floor holds. With fewer, the scope (or the filter) is so small that
+rare words are not rare yet and scores are low; there is also little that could be in the way."""
 SPARE = 3
 """So many times ``limit`` are read, for those that fall away as repetitions."""
 
@@ -19,7 +22,8 @@ class FuseRerank(Worker[RetrievalState]):
     """Orders by the linear ranker (which weighs the kinds), then by the reranker where it spoke.
 
     Left away: what the host shows anyway, repetitions of a better item by content or by
-    provenance, and everything when the best score is under the ranker's floor.
+    provenance, and everything when the best score is under the ranker's floor (in a scope that is
+    large enough to tell).
     """
 
     name = "fuse_rerank"
@@ -31,7 +35,8 @@ class FuseRerank(Worker[RetrievalState]):
         """Give ``ranked``."""
         ranker = self.services.ranker
         order = rank(state, ranker)
-        if not order or (state.floor and order[0].score < ranker.floor):
+        strict = state.floor and len(order) >= FLOOR_FROM
+        if not order or (strict and order[0].score < ranker.floor):
             return state
         order = reorder(order, state.reranked)[: state.limit * SPARE + len(state.recent) * 2]
         nodes = await self.services.store.nodes(state.scope, [item.id for item in order])

@@ -28,7 +28,7 @@ def rank(state: RetrievalState, ranker: LinearRanker) -> list[Ranked]:
     for candidates in (state.evidence, state.memory):
         if candidates is None or not len(candidates):
             continue
-        features = query_features(state.text, candidates.speakers, intervals)
+        features = query_features(state.text, candidates.speakers, intervals, state.parts)
         matrix = signals(candidates, features, ranker.calibration)
         found = _found_by(state, candidates)
         ranked += [

@@ -1,7 +1,8 @@
-"""set_query: the user's words as tokens and as a vector."""
+"""set_query: the user's words as tokens and as vectors."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from memoryscope_rag import lexical
@@ -12,30 +13,38 @@ from memoryscope_rag.workers.frontend.state import RetrievalState
 
 
 class SetQuery(Worker[RetrievalState]):
-    """Analyses and embeds the query once.
+    """Analyses and embeds the query and, when it has several sentences, each of these.
 
-    Without a vector (no embedder, it failed, or the deadline came first) search is lexical only,
+    Without vectors (no embedder, it failed, or the deadline came first) search is lexical only,
     and ``dense_failure`` says why.
     """
 
     name = "set_query"
     reads = frozenset({"text", "deadline"})
-    gives = frozenset({"queries", "dense_failure"})
+    gives = frozenset({"queries", "parts", "dense_failure"})
 
     async def run(self, state: RetrievalState) -> RetrievalState:
-        """Give ``queries``, the first being the user's own."""
-        vector, failure = await self._embed(state)
-        query = Query("query", tuple(lexical.analyze(state.text)), vector)
-        return replace(state, queries=(query,), dense_failure=failure)
+        """Give ``queries``, the first being the user's own, and how many ``parts`` follow it."""
+        parts = lexical.query_parts(state.text)
+        texts = (state.text, *parts)
+        names = ("query", *(f"part {index}" for index in range(1, len(texts))))
+        vectors, failure = await self._embed(state, texts)
+        queries = tuple(
+            Query(name, tuple(lexical.analyze(text)), vector)
+            for name, text, vector in zip(names, texts, vectors, strict=True)
+        )
+        return replace(state, queries=queries, parts=len(parts), dense_failure=failure)
 
-    async def _embed(self, state: RetrievalState) -> tuple[FloatArray | None, str | None]:
+    async def _embed(
+        self, state: RetrievalState, texts: Sequence[str]
+    ) -> tuple[Sequence[FloatArray | None], str | None]:
+        nothing = [None] * len(texts)
         embedder = self.services.embedder
         if embedder is None or not state.text.strip():
-            return None, None
+            return nothing, None
         try:
-            vectors = await state.deadline.within(embedder.embed([state.text], "query"))
+            return list(await state.deadline.within(embedder.embed(texts, "query"))), None
         except TimeoutError:
-            return None, "dense search: deadline"
+            return nothing, "dense search: deadline"
         except ModelError as error:
-            return None, f"dense search: {error}"
-        return vectors[0], None
+            return nothing, f"dense search: {error}"

@@ -19,7 +19,8 @@ class RetrievalState:
     A field without a default is the caller's.
 
     ``now`` is in the user's time zone. ``current_session`` is the session the user is in, whose
-    last turns the host has in its prompt anyway.
+    last turns the host has in its prompt anyway. ``parts`` of the ``queries`` after the first are
+    sentences of it.
     """
 
     scope: Scope
@@ -38,6 +39,7 @@ class RetrievalState:
 
     recent: tuple[Message, ...] = ()
     queries: tuple[Query, ...] = ()
+    parts: int = 0
     dense_failure: str | None = None
     times: tuple[TimeExpression, ...] = ()
     memory: Candidates | None = None
