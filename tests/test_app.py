@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from memoryscope_rag.testing.fakes import FrozenClock, HashEmbedder, ScriptedReranker
 
 from memoryscope_rag import AsyncMemoryScope, InvalidInput, MemoryScope, NewMessage, Scope
 from memoryscope_rag.errors import DuplicateId, ModelError, StoreError, UnknownId
 from memoryscope_rag.ports import EmbedderSpec, FloatArray
+from memoryscope_rag.testing.fakes import FrozenClock, HashEmbedder, ScriptedReranker
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 

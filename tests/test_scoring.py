@@ -130,7 +130,10 @@ def reference(c: Candidates, query: QueryFeatures, calibration: Calibration) -> 
                 float(c.lexical_context[row, i] / c.lexical_best[row]) for row in rows
             ),
             "lexical_window": (best_lexical(i) + sum(lexical_at.values())) / 5,
-            "lexical_level": math.log1p(float(c.lexical_best[0])) - 0.5 * math.log(query.words),
+            "lexical_level": math.log1p(
+                float(c.lexical_best[0]) / math.log(1 + (len(c) - 0.5) / 1.5)
+            )
+            - 0.5 * math.log(query.words),
             "session_context": max(map(context, mates)),
             "session_lexical": max(map(best_lexical, mates)),
             "answers_dense": asked * max(dense_at[-1], 0.0),

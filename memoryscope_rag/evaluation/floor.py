@@ -15,7 +15,7 @@ KEPT = 0.95
 """Share of the answerable questions that must keep their evidence."""
 LEVEL = "lexical_level"
 UNSPACED = "unspaced"
-LEVELS = (0.0, 1.0, 2.0, 3.0, 4.0)
+LEVELS = (0.0, 1.0, 2.0, 3.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from memoryscope_rag.schema import Interval, MemoryNode, NewMessage, Scope
 from memoryscope_rag.scoring import QueryFeatures, query_features
 from memoryscope_rag.temporal import find_times, is_question
 
-LIMIT = 100
+LIMIT = 60
 """Nodes per query and per search, the default of the retrieve operation."""
 
 

@@ -7,6 +7,7 @@ scope, and a floor can be put under it. Missing vectors and missing neighbours c
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -117,11 +118,7 @@ def signals(candidates: Candidates, query: QueryFeatures, calibration: Calibrati
         "lexical_parts": lexical - own_lexical,
         "lexical_context": lexical_context,
         "lexical_window": sum(near_lexical.values(), lexical) / 5,
-        # the same for all: it orders nothing, but tells a query that finds its words from one
-        # whose best hit is a stranger
-        "lexical_level": np.full(
-            count, np.log1p(candidates.lexical_best[0]) - 0.5 * np.log(query.words)
-        ),
+        "lexical_level": np.full(count, _level(candidates, query)),
         "session_context": turns.best_of_session(context),
         "session_lexical": turns.best_of_session(lexical),
         "answers_dense": after_question * np.maximum(near_dense[-1], 0),
@@ -149,6 +146,17 @@ def _standardise(cosine: FloatArray, scale: Scale) -> Column:
     """Cosines in standard deviations above an unrelated turn; 0 where the vector is missing."""
     value: Column = (cosine.astype(np.float64) - scale.mean) / scale.deviation * scale.trust
     return np.nan_to_num(value, nan=0.0)
+
+
+def _level(candidates: Candidates, query: QueryFeatures) -> float:
+    """About how many of the query's rarest words the best hit holds, for a query of its length.
+
+    The same for all candidates: it orders nothing, but tells a query that finds its words from
+    one whose best hit is a stranger. BM25 grows with the scope through the idf, so it is divided
+    by the idf of a word that one candidate holds; else every small scope would be below a floor.
+    """
+    rare = math.log(1 + (len(candidates) - 0.5) / 1.5)
+    return math.log1p(float(candidates.lexical_best[0]) / rare) - 0.5 * math.log(query.words)
 
 
 def _beyond(clues: NDArray[np.float64], own: Column) -> Column:

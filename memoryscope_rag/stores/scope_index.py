@@ -108,16 +108,13 @@ class ScopeIndex:
         passing = np.flatnonzero(mask)
         if not len(passing):
             return self._nothing(len(terms))
-        fields = (columns.turn, columns.context)
-        asked = (vectors, mask, passing, request.limit)
         turn_scores = self._turn_terms.scores(terms, columns.alive)
         context_scores = self._context_terms.scores(terms, columns.alive)
         hits: list[Slots] = []
         for scores in (turn_scores, context_scores):
             hits += [_top(row, passing, request.limit, above=0.0) for row in scores]
-        near, products = self._dense_hits(0, fields[0], *asked)
-        near_context, products_context = self._dense_hits(1, fields[1], *asked)
-        hits += near + near_context
+        near, products = self._dense_hits(vectors, mask, passing, request.limit)
+        hits += near
         found = np.unique(np.concatenate(hits)) if hits else np.zeros(0, dtype=np.int64)
         slots, places = self._with_neighbours(found, mask, request.neighbours)
         best = np.zeros(len(terms), dtype=np.float32)
@@ -127,8 +124,8 @@ class ScopeIndex:
             slots,
             places,
             np.isin(slots, found),
-            _dense(fields[0], slots, vectors, products),
-            _dense(fields[1], slots, vectors, products_context),
+            _dense(columns.turn, slots, vectors, products),
+            _dense(columns.context, slots, vectors, None),
             np.ascontiguousarray(turn_scores[:, slots]),
             np.ascontiguousarray(context_scores[:, slots]),
             best.astype(np.float32, copy=False),
@@ -156,8 +153,6 @@ class ScopeIndex:
 
     def _dense_hits(
         self,
-        channel: int,
-        field: Field,
         vectors: Sequence[FloatArray | None],
         mask: NDArray[np.bool_],
         passing: Slots,
@@ -168,14 +163,13 @@ class ScopeIndex:
         if not given or not len(passing):
             return [], None
         queries = np.stack(given)
+        field = self.columns.turn
         index = self.vector_index
         if index is not None and index.serves(len(passing)):
             wanted = mask & field.has
             newer = np.flatnonzero(wanted[index.end :]) + index.end
             hits = []
-            for vector, near in zip(
-                given, index.candidates(channel, queries, wanted, limit), strict=True
-            ):
+            for vector, near in zip(given, index.candidates(queries, wanted, limit), strict=True):
                 slots = np.concatenate([near, newer])
                 hits.append(slots[_top_positions(field.rows[slots] @ vector, limit)])
             return hits, None

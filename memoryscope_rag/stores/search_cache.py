@@ -140,11 +140,11 @@ class SearchCache:
             return
         entry.building = True
         # views: later slots are written past their end; deaths change ``alive``, so that is copied
-        fields = [(field.rows, field.has) for field in (columns.turn, columns.context)]
+        turn = columns.turn
         alive = columns.alive.copy()
 
         def build() -> None:
-            built = VectorIndex.build(fields, alive)
+            built = VectorIndex.build(turn.rows, turn.has, alive)
             with entry.lock:
                 if entry.index is index:  # not compacted meanwhile: slots mean the same
                     index.vector_index = built

@@ -31,29 +31,29 @@ _TRAIN_PER_LIST = 64
 
 
 class VectorIndex:
-    """Inverted lists over the slots ``0..end`` for the turn and the context vectors.
+    """Inverted lists over the turn vectors of the slots ``0..end``.
 
     Immutable after :meth:`build`, which may run in another thread: it reads rows that never
     change once written.
     """
 
-    def __init__(self, end: int, live: int, channels: list[_Channel]) -> None:
+    def __init__(self, end: int, live: int, lists: _Lists) -> None:
         self.end = end
         self._live = live
-        self._channels = channels
+        self._lists = lists
 
     @classmethod
     def build(
-        cls, fields: list[tuple[FloatArray, NDArray[np.bool_]]], alive: NDArray[np.bool_]
+        cls, rows: FloatArray, has: NDArray[np.bool_], alive: NDArray[np.bool_]
     ) -> VectorIndex:
-        """Index each field's rows ``(slots, dim)`` that are alive and present."""
-        channels = [_Channel(rows, np.flatnonzero(has & alive)) for rows, has in fields]
-        return cls(len(alive), int(np.count_nonzero(alive)), channels)
+        """Index the rows ``(slots, dim)`` that are alive and present."""
+        lists = _Lists(rows, np.flatnonzero(has & alive))
+        return cls(len(alive), int(np.count_nonzero(alive)), lists)
 
     @property
     def nbytes(self) -> int:
         """Bytes held by FAISS, about."""
-        return sum(channel.nbytes for channel in self._channels)
+        return self._lists.nbytes
 
     def serves(self, passing: int) -> bool:
         """Whether a request that ``passing`` slots match is better answered by this index."""
@@ -66,13 +66,13 @@ class VectorIndex:
         return added + max(died, 0) > STALE_ABOVE * max(self._live, 1)
 
     def candidates(
-        self, channel: int, queries: FloatArray, wanted: NDArray[np.bool_], limit: int
+        self, queries: FloatArray, wanted: NDArray[np.bool_], limit: int
     ) -> list[NDArray[np.int64]]:
         """Slots near each query among ``wanted``, at most ``OVERFETCH * limit`` each, unscored."""
-        return self._channels[channel].search(queries, wanted[: self.end], OVERFETCH * limit)
+        return self._lists.search(queries, wanted[: self.end], OVERFETCH * limit)
 
 
-class _Channel:
+class _Lists:
     def __init__(self, rows: FloatArray, slots: NDArray[np.int64]) -> None:
         faiss = import_faiss()
         self._faiss = faiss

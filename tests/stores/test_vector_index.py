@@ -34,10 +34,10 @@ def unit_rows(count: int, dimension: int, *, clusters: int = 0) -> FloatArray:
 def recall(rows: FloatArray, wanted: np.ndarray, limit: int) -> float:
     """Share of the exact best among ``wanted`` that a fresh index proposes."""
     has = np.ones(len(rows), dtype=bool)
-    index = VectorIndex.build([(rows, has), (rows, has)], has)
+    index = VectorIndex.build(rows, has, has)
     queries = unit_rows(len(rows) + 20, rows.shape[1])[-20:]
     shares = []
-    for query, near in zip(queries, index.candidates(1, queries, wanted, limit), strict=True):
+    for query, near in zip(queries, index.candidates(queries, wanted, limit), strict=True):
         assert wanted[near].all()
         exact = np.argsort(np.where(wanted, rows @ query, -9.0))[-limit:]
         shares.append(np.isin(exact, near).mean())
@@ -54,14 +54,14 @@ def test_recall(clusters: int) -> None:
 def test_staleness() -> None:
     rows = unit_rows(1000, 16)
     alive = np.ones(1000, dtype=bool)
-    index = VectorIndex.build([(rows, alive)], alive)
+    index = VectorIndex.build(rows, alive, alive)
     assert not index.stale(1100, 1100)
     assert index.stale(1300, 1300)
     assert index.stale(1000, 700)
     assert index.serves(500)
     assert not index.serves(50)
-    nothing = VectorIndex.build([(rows, ~alive)], alive)
-    assert nothing.candidates(0, rows[:2], alive, 5)[1].tolist() == []
+    nothing = VectorIndex.build(rows, ~alive, alive)
+    assert nothing.candidates(rows[:2], alive, 5)[1].tolist() == []
 
 
 def test_a_store_with_faiss_answers_as_one_without(tmp_path: Path) -> None:

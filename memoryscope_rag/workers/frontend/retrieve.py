@@ -18,9 +18,9 @@ class _Search(Worker[RetrievalState]):
     reads = frozenset({"scope", "queries", "kinds", "as_of", "during", "session_id"})
 
     class Params(NoParams):
-        """``limit``: nodes taken from each of dense and lexical search, a query."""
+        """``limit``: nodes taken from each of the dense and the lexical searches, a query."""
 
-        limit: int = Field(100, ge=1, le=10_000)
+        limit: int = Field(60, ge=1, le=10_000)
 
     params: Params
 
