@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from memoryscope_rag.cli.output import say, say_json, table
+from memoryscope_rag.cli.output import is_terminal, say, say_json, table
 from memoryscope_rag.cli.settings import Settings, with_settings
 from memoryscope_rag.errors import InvalidInput
 
@@ -132,7 +132,10 @@ def timex(
     misses: Annotated[int, typer.Option(min=0, help="Misses shown of each cause.")] = 5,
     as_json: JsonOption = False,
 ) -> None:
-    """Time expressions: how many are understood, and which are not."""
+    """Time expressions: how many are understood, and which are not.
+
+    The data let "5 to 7 May" end where the 7th begins, and the first row reads it so, too.
+    """
     from memoryscope_rag.evaluation.timex import evaluate
 
     report = evaluate(data)
@@ -146,7 +149,13 @@ def timex(
         "data": data.name,
         "embedder": None,
         "n": report.n,
-        "systems": {"rules": metrics},
+        "systems": {
+            "memoryscope-rag": metrics,
+            # what find_times does unless told otherwise: "5 to 7 May" contains the 7th
+            "memoryscope-rag, last day included": {
+                "accuracy": evaluate(data, ends="inclusive").accuracy
+            },
+        },
     }
     if as_json:
         listed = [
@@ -246,6 +255,8 @@ def show(report: Mapping[str, Any]) -> None:
     )
     systems: Mapping[str, Mapping[str, float]] = report["systems"]
     metrics = list(dict.fromkeys(name for values in systems.values() for name in values))
+    if not is_terminal():
+        say("\t".join(("metric", *systems)))  # figures of several systems need their names
     table(
         ("metric", *systems),
         [
