@@ -14,8 +14,8 @@ from memoryscope_rag.workers.frontend.state import RetrievalState
 FLOOR_FROM = 100
 """Candidates from which the floor holds. With fewer, the scope (or the filter) is so small that
 rare words are not rare yet and scores are low; there is also little that could be in the way."""
-SPARE = 3
-"""So many times ``limit`` are read, for those that fall away as repetitions."""
+SPARE = 10
+"""So many more than ``limit`` are read, for those that fall away as repetitions."""
 
 
 class FuseRerank(Worker[RetrievalState]):
@@ -34,11 +34,12 @@ class FuseRerank(Worker[RetrievalState]):
     async def run(self, state: RetrievalState) -> RetrievalState:
         """Give ``ranked``."""
         ranker = self.services.ranker
-        order = rank(state, ranker)
-        strict = state.floor and len(order) >= FLOOR_FROM
+        count = max(state.limit + len(state.recent) + SPARE, len(state.reranked))
+        order, total = rank(state, ranker, count)
+        strict = state.floor and total >= FLOOR_FROM
         if not order or (strict and order[0].score < ranker.floor):
             return state
-        order = reorder(order, state.reranked)[: state.limit * SPARE + len(state.recent) * 2]
+        order = reorder(order, state.reranked)
         nodes = await self.services.store.nodes(state.scope, [item.id for item in order])
         shown = {message.id for message in state.recent}
         kept = distinct(

@@ -21,35 +21,37 @@ class Ranked:
     found_by: tuple[str, ...]
 
 
-def rank(state: RetrievalState, ranker: LinearRanker) -> list[Ranked]:
-    """All candidates, best first; equal scores in order of id."""
+def rank(state: RetrievalState, ranker: LinearRanker, count: int) -> tuple[list[Ranked], int]:
+    """The best ``count`` candidates, best first, and of how many; equal scores in order of id."""
     intervals = [time.interval for time in state.times]
-    ranked: list[Ranked] = []
+    best: list[Ranked] = []
+    total = 0
     for candidates in (state.evidence, state.memory):
         if candidates is None or not len(candidates):
             continue
+        total += len(candidates)
         features = query_features(state.text, candidates.speakers, intervals, state.parts)
         matrix = signals(candidates, features, ranker.calibration)
-        found = _found_by(state, candidates)
-        ranked += [
-            Ranked(name, float(score), row, by)
-            for name, score, row, by in zip(
-                candidates.ids, ranker.score(matrix), matrix, found, strict=True
+        scores = ranker.score(matrix)
+        order = np.lexsort((np.array(candidates.ids), -scores))[:count].tolist()
+        best += [
+            Ranked(
+                candidates.ids[row],
+                float(scores[row]),
+                matrix[row],
+                _found_by(state, candidates, row),
             )
+            for row in order
         ]
-    return sorted(ranked, key=lambda item: (-item.score, item.id))
+    best.sort(key=lambda item: (-item.score, item.id))
+    return best[:count], total
 
 
-def _found_by(state: RetrievalState, candidates: Candidates) -> list[tuple[str, ...]]:
+def _found_by(state: RetrievalState, candidates: Candidates, row: int) -> tuple[str, ...]:
     """The query a hit answers best; ``neighbour`` for a turn that came with one."""
-    if len(state.queries) > 1:
-        strength = np.nan_to_num(candidates.dense) + candidates.lexical / np.maximum(
-            candidates.lexical_best, 1e-6
-        ).reshape(-1, 1)
-        best = strength.argmax(axis=0)
-    else:
-        best = np.zeros(len(candidates), dtype=np.int64)
-    return [
-        (state.queries[query].name,) if hit else ("neighbour",)
-        for query, hit in zip(best, candidates.found, strict=True)
-    ]
+    if not candidates.found[row]:
+        return ("neighbour",)
+    strength = np.nan_to_num(candidates.dense[:, row]) + candidates.lexical[:, row] / np.maximum(
+        candidates.lexical_best, 1e-6
+    )
+    return (state.queries[int(strength.argmax())].name,)

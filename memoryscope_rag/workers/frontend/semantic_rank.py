@@ -36,10 +36,10 @@ class SemanticRank(Worker[RetrievalState]):
         reranker = self.services.reranker
         if reranker is None:
             return state
-        ids = [item.id for item in rank(state, self.services.ranker)][: self.params.shortlist]
-        if not ids:
+        best, _ = rank(state, self.services.ranker, self.params.shortlist)
+        if not best:
             return state
-        nodes = await self.services.store.nodes(state.scope, ids)
+        nodes = await self.services.store.nodes(state.scope, [item.id for item in best])
         scores = await reranker.rerank(state.text, [node.content for node in nodes])
         found = {node.id: float(score) for node, score in zip(nodes, scores, strict=True)}
         return replace(state, reranked=found)
