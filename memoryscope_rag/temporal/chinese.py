@@ -30,7 +30,15 @@ from memoryscope_rag.temporal.clock import (
     clock,
     nearest,
 )
-from memoryscope_rag.temporal.fields import Context, Fields, Point, Read, join, settle
+from memoryscope_rag.temporal.fields import (
+    Context,
+    Fields,
+    Point,
+    Read,
+    join,
+    longest_reading,
+    settle,
+)
 from memoryscope_rag.temporal.holidays import is_fixed
 from memoryscope_rag.temporal.numbers import chinese
 from memoryscope_rag.temporal.relative import whole
@@ -95,16 +103,8 @@ class Chinese:
 
     def expression(self, i: int) -> tuple[Stretch, int] | None:
         """The longest expression at ``i``."""
-        best: tuple[Stretch, int] | None = None
-        for rule in (self.repeated, self.spanning, self.sided, self.dated, self.timed):
-            try:
-                found = rule(i)
-                settled = (settle(found[0], self.context), found[1]) if found else None
-            except (ValueError, OverflowError):
-                continue
-            if settled and (best is None or settled[1] > best[1]):
-                best = settled
-        return best
+        rules = (self.repeated, self.spanning, self.sided, self.dated, self.timed)
+        return longest_reading(rules, i, self.context)
 
     def dated(self, i: int) -> Found:
         """A date with the part of the day and the clock time after it."""

@@ -32,7 +32,7 @@ from memoryscope_rag.temporal.english_words import (
     WEEKDAY_PLURALS,
     WEEKDAYS,
 )
-from memoryscope_rag.temporal.fields import Context, Fields, Read, join, settle
+from memoryscope_rag.temporal.fields import Context, Fields, Read, join, longest_reading, settle
 from memoryscope_rag.temporal.numbers import ORDINAL_TENS, ORDINAL_UNITS, TENS
 from memoryscope_rag.temporal.numbers import UNITS as NUMBER_WORDS
 from memoryscope_rag.temporal.words import Words, longest
@@ -132,15 +132,8 @@ class English(Repeats):
 
     def expression(self, i: int) -> tuple[Stretch, int] | None:
         """The longest expression at ``i``."""
-        best: tuple[Stretch, int] | None = None
-        for rule in (self.repeated, self.dated, self.spanning, self.sided, self.timed):
-            try:
-                found = rule(i)
-                settled = (settle(found[0], self.context), found[1]) if found else None
-            except (ValueError, OverflowError):
-                continue
-            if settled and (best is None or settled[1] > best[1]):
-                best = settled
+        rules = (self.repeated, self.dated, self.spanning, self.sided, self.timed)
+        best = longest_reading(rules, i, self.context)
         if best is None or best[0].recurrence:
             return best
         return self.then_repeated(*best)

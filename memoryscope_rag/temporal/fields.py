@@ -6,7 +6,7 @@ A part that was said decides; what was not said is taken from the nearest past o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, tzinfo
 from typing import Literal
@@ -166,6 +166,25 @@ Read = tuple[int, int, Stretch]
 def settle(point: Point, context: Context) -> Stretch:
     """The stretch a grammar result stands for."""
     return point.resolve(context) if isinstance(point, Fields) else point
+
+
+def longest_reading(
+    rules: Iterable[Callable[[int], tuple[Point, int] | None]], i: int, context: Context
+) -> tuple[Stretch, int] | None:
+    """The longest of what the rules read at ``i``, the first of equals.
+
+    A rule that ends outside the calendar has read nothing.
+    """
+    best: tuple[Stretch, int] | None = None
+    for rule in rules:
+        try:
+            found = rule(i)
+            settled = (settle(found[0], context), found[1]) if found else None
+        except (ValueError, OverflowError):
+            continue
+        if settled and (best is None or settled[1] > best[1]):
+            best = settled
+    return best
 
 
 def join(left: Point, right: Point, context: Context) -> Stretch:
