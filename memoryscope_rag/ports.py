@@ -7,10 +7,10 @@ Arrays are numpy, float32, C-contiguous; vectors have unit length.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from memoryscope_rag.schema import (
     Message,
     MessageState,
     NewMessage,
+    Role,
     Scope,
 )
 
@@ -81,11 +82,100 @@ class Reranker(Protocol):
     async def rerank(self, query: str, texts: Sequence[str]) -> FloatArray: ...
 
 
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One turn of a prompt."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a chat model picks its words; ``None`` leaves it to the model or its server.
+
+    ``max_tokens`` bounds the reply. A reply ends before the first of ``stop``.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that a call took, as the server counts them; 0 where it does not say."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a chat model said. ``text`` holds no reasoning; ``reasoning`` keeps it apart.
+
+    ``model`` is the one that answered. ``finish`` is "length" when ``max_tokens`` cut the text,
+    "filter" when the server withheld it.
+    """
+
+    text: str
+    model: str
+    usage: Usage = Usage()
+    finish: Literal["stop", "length", "filter", "other"] = "stop"
+    reasoning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of a streamed reply; the last one has no text and brings the whole ``reply``."""
+
+    text: str
+    reply: Reply | None = None
+
+
+JsonSchema = Mapping[str, Any]
+
+
 @runtime_checkable
 class Generator(Protocol):
-    """A chat model. ``messages`` are (role, content) pairs."""
+    """A chat model. ``model`` is the name that is sent to the server."""
 
-    async def generate(self, messages: Sequence[tuple[str, str]]) -> str: ...
+    @property
+    def model(self) -> str: ...
+
+    async def generate(
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        sampling: Sampling = Sampling(),
+        schema: JsonSchema | None = None,
+    ) -> Reply:
+        """The model's reply.
+
+        With a ``schema`` the reply is asked to be one JSON value of it, by the strongest means
+        the model has; the caller still has to check, as :mod:`memoryscope_rag.models.structured`
+        does.
+
+        Raises:
+            ModelError: the model failed; ``retryable`` says whether to try again.
+        """
+        ...
+
+    def stream(
+        self, messages: Sequence[ChatMessage], *, sampling: Sampling = Sampling()
+    ) -> AsyncIterator[Delta]:
+        """The reply piece by piece. Closing the iterator early ends the request."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 @runtime_checkable
@@ -155,7 +245,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SearchRequest:
-    """One store round trip.
+    """What to look for, and among which nodes.
 
     ``limit`` nodes per query are taken from each of three searches: dense and lexical over the
     turns, lexical over the turns with their context. (A dense search of the contexts finds nothing
@@ -215,13 +305,35 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class NodeFilter:
-    """Which nodes to list; the default is all kinds, open ones only."""
+    """Which nodes to list; the default is all kinds, open ones only.
+
+    ``reflected`` asks for those that reflection has, or has not, dealt with in their present
+    content.
+    """
 
     kinds: frozenset[Kind] | None = None
     session_id: str | None = None
     message_id: str | None = None
     as_of: datetime | None = None
     closed: bool = False
+    reflected: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Changes:
+    """What one run of a backend operation does to a scope: all of it or nothing.
+
+    ``update`` pairs a node with the version that it replaces. ``parked`` and ``failed`` give the
+    reason by message id: a parked message is left alone from then on, a failed one stays pending
+    with one more attempt. ``reflected`` are the nodes that reflection has dealt with.
+    """
+
+    add: tuple[IndexedNode, ...] = ()
+    update: tuple[tuple[IndexedNode, int], ...] = ()
+    consolidated: tuple[str, ...] = ()
+    parked: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
+    reflected: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,10 +422,14 @@ class MemoryStore(Protocol):
         """For each ``seq`` the turns before and after it in its own session, oldest first."""
         ...
 
+    async def pending(self) -> Mapping[Scope, int]:
+        """How many messages are pending, for every scope that has any."""
+        ...
+
     async def mark(
         self, scope: Scope, ids: Sequence[str], state: MessageState, reason: str | None = None
     ) -> None:
-        """Move messages to a state, all or none. Raises UnknownId."""
+        """Move messages to a state, all or none; their attempts count from 0. Raises UnknownId."""
         ...
 
     # -- nodes
@@ -338,6 +454,15 @@ class MemoryStore(Protocol):
         """Nodes by id, in the order of ``ids``; unknown ids are left out."""
         ...
 
+    async def drawn_from(
+        self, scope: Scope, message_ids: Sequence[str]
+    ) -> Mapping[str, tuple[MemoryNode, ...]]:
+        """The observations that rest on each message, closed ones too, in any order.
+
+        Messages on which none rests are left out.
+        """
+        ...
+
     async def list_nodes(
         self,
         scope: Scope,
@@ -357,9 +482,23 @@ class MemoryStore(Protocol):
         """Remove nodes with their history; returns the ids that were there."""
         ...
 
+    async def commit(self, scope: Scope, changes: Changes, lease: Lease | None = None) -> None:
+        """Carry out ``changes`` in one transaction, or as near to one as the database has:
+        nodes first, the states of messages last.
+
+        Raises:
+            LeaseLost: ``lease`` is not held any more; nothing was done.
+            DuplicateId, UnknownId: as :meth:`add_nodes`, :meth:`update_node` and :meth:`mark`;
+                UnknownId also when an open insight rests on a node that is not in the scope.
+            StoreUnavailable: another writer changed one of the nodes first (retryable).
+        """
+        ...
+
     # -- search
-    async def search(self, scope: Scope, request: SearchRequest) -> Candidates:
-        """Candidates of all queries with all their scores."""
+    async def search(
+        self, scope: Scope, requests: Sequence[SearchRequest]
+    ) -> tuple[Candidates, ...]:
+        """For each request the candidates of all its queries; one round trip for all of them."""
         ...
 
     async def generation(self, scope: Scope) -> int:
@@ -380,7 +519,8 @@ class MemoryStore(Protocol):
 
         Exactly one of the three selections. Nodes that belong to the session go with it. The turns
         after a removed one lose their context terms and vector, and ``unembedded`` lists them; a
-        ``superseded_by`` that names a removed node is cleared. Afterwards the text is in no file
+        ``superseded_by`` that names a removed node is cleared. What is left of the facts that a
+        removed insight rested on counts as not reflected. Afterwards the text is in no file
         of the store; ``compact`` also gives the space back to the disk.
         """
         ...

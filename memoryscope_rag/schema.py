@@ -8,6 +8,7 @@ surrogates, NUL in an id, a naive datetime) is refused by the constructor with
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Metadata = Mapping[str, str | int | float | bool | None]
 _NO_METADATA: Metadata = MappingProxyType({})
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def check_text(name: str, value: str, *, limit: int = MAX_CONTENT) -> str:
@@ -38,6 +40,8 @@ def check_text(name: str, value: str, *, limit: int = MAX_CONTENT) -> str:
         raise InvalidInput(name, f"must be a string, not {type(value).__name__}")
     if len(value) > limit:
         raise InvalidInput(name, f"has {len(value)} characters, the limit is {limit}")
+    if value.isascii():
+        return value
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -52,9 +56,8 @@ def check_name(name: str, value: str) -> str:
     check_text(name, value, limit=MAX_NAME)
     if not value:
         raise InvalidInput(name, "must not be empty")
-    for index, char in enumerate(value):
-        if ord(char) < 32 or ord(char) == 127:
-            raise InvalidInput(name, f"holds the control character {char!r} at {index}")
+    if found := _CONTROL.search(value):
+        raise InvalidInput(name, f"holds the control character {found[0]!r} at {found.start()}")
     return value
 
 
@@ -69,6 +72,8 @@ def check_time(name: str, value: datetime) -> datetime:
 
 def check_metadata(value: Metadata) -> Metadata:
     """A read-only copy of ``value``: string keys to JSON scalars, at most 64 KiB as JSON."""
+    if not value:
+        return _NO_METADATA
     for key, item in value.items():
         check_name("metadata key", key)
         if not isinstance(item, str | int | float | bool | None):
@@ -209,12 +214,16 @@ class NewMessage:
 
 @dataclass(frozen=True, slots=True)
 class Message(NewMessage):
-    """One turn as the log holds it: ``seq`` counts up within the scope and is never reused."""
+    """One turn as the log holds it: ``seq`` counts up within the scope and is never reused.
+
+    ``attempts`` counts the consolidations that failed, ``state_reason`` is why the last one did.
+    """
 
     scope: Scope = field(kw_only=True)
     seq: int = field(kw_only=True)
     state: MessageState = field(default="pending", kw_only=True)
     state_reason: str | None = field(default=None, kw_only=True)
+    attempts: int = field(default=0, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +309,9 @@ class EvidenceItem:
     """One node that was found, with what makes it readable.
 
     ``before`` and ``after`` are the neighbouring turns of its session. ``packed`` tells whether
-    it is in the packed text. ``parts`` and ``found_by`` are filled when ``explain`` was asked for.
+    it is in the packed text. ``outdated``: what this turn told is not true any more, as later ones
+    say; it is ranked lower and marked in the text. ``parts`` and ``found_by`` are filled when
+    ``explain`` was asked for.
     """
 
     node: MemoryNode
@@ -308,6 +319,7 @@ class EvidenceItem:
     before: tuple[Message, ...] = ()
     after: tuple[Message, ...] = ()
     packed: bool = True
+    outdated: bool = False
     parts: tuple[ScorePart, ...] = ()
     found_by: tuple[str, ...] = ()
 

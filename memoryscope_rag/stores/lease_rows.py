@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from datetime import datetime, timedelta
 
+from memoryscope_rag.errors import LeaseLost
 from memoryscope_rag.ports import Lease
 from memoryscope_rag.schema import Scope
 from memoryscope_rag.stores import scope_rows
@@ -41,6 +42,21 @@ def acquire(
         (row.id, name, owner, token, micros(expires)),
     )
     return Lease(scope, name, owner, token, expires)
+
+
+def check(connection: sqlite3.Connection, lease: Lease, now: datetime) -> None:
+    """Raise LeaseLost unless ``lease`` is held still."""
+    row = scope_rows.find(connection, lease.scope)
+    held = (
+        row
+        and connection.execute(
+            "SELECT 1 FROM leases WHERE scope = ? AND name = ? AND owner = ? AND token = ?"
+            " AND expires_at > ?",
+            (row.id, lease.name, lease.owner, lease.token, micros(now)),
+        ).fetchone()
+    )
+    if not held:
+        raise LeaseLost(f"the lease {lease.name!r} expired; another process may have taken it")
 
 
 def release(connection: sqlite3.Connection, lease: Lease) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from memoryscope_rag.errors import UnknownId
-from memoryscope_rag.ports import LogEntry, Recorded
+from memoryscope_rag.ports import Changes, LogEntry, Recorded
 from memoryscope_rag.schema import Message, MessageState, Scope
 from memoryscope_rag.stores import node_rows, scope_rows
 from memoryscope_rag.stores.node_rows import Prepared
@@ -49,7 +49,7 @@ def append(
     if new and row is not None:
         connection.executemany(
             f"INSERT INTO messages (scope, {MESSAGE_COLUMNS})"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(row.id, message.seq, *message_row(message)) for message in new],
         )
         connection.execute("UPDATE scopes SET last_seq = ? WHERE id = ?", (new[-1].seq, row.id))
@@ -127,26 +127,26 @@ def around(
     connection: sqlite3.Connection, scope: Scope, seqs: Sequence[int], before: int, after: int
 ) -> Mapping[int, tuple[tuple[Message, ...], tuple[Message, ...]]]:
     """The turns before and after each ``seq`` in its session; unknown ones are left out."""
-    result: dict[int, tuple[tuple[Message, ...], tuple[Message, ...]]] = {}
     row = scope_rows.find(connection, scope)
     if row is None:
-        return result
-    for seq in dict.fromkeys(seqs):
+        return {}
+    result: dict[int, tuple[list[Message], list[Message]]] = {}
+    columns = ", ".join(f"m.{name.strip()}" for name in MESSAGE_COLUMNS.split(","))
+    near = "SELECT seq FROM messages WHERE scope = t.scope AND session = t.session AND seq"
+    for part, marks in scope_rows.chunks(list(dict.fromkeys(seqs))):
         found = connection.execute(
-            "SELECT session FROM messages WHERE scope = ? AND seq = ?", (row.id, seq)
-        ).fetchone()
-        if found is None:
-            continue
-        sides = []
-        for sign, order, count in (("<", "DESC", before), (">", "ASC", after)):
-            rows = connection.execute(
-                f"SELECT {MESSAGE_COLUMNS} FROM messages"
-                f" WHERE scope = ? AND session = ? AND seq {sign} ? ORDER BY seq {order} LIMIT ?",
-                (row.id, found[0], seq, count),
-            ).fetchall()
-            sides.append([message_from_row(scope, cells) for cells in rows])
-        result[seq] = (tuple(reversed(sides[0])), tuple(sides[1]))
-    return result
+            f"SELECT t.seq, {columns} FROM messages t LEFT JOIN messages m"
+            " ON m.scope = t.scope AND m.seq IN ("
+            f"SELECT seq FROM ({near} < t.seq ORDER BY seq DESC LIMIT ?) UNION ALL"
+            f" SELECT seq FROM ({near} > t.seq ORDER BY seq LIMIT ?))"
+            f" WHERE t.scope = ? AND t.seq IN ({marks}) ORDER BY t.seq, m.seq",
+            (before, after, row.id, *part),
+        )
+        for seq, *cells in found:
+            sides = result.setdefault(seq, ([], []))
+            if cells[0] is not None:
+                sides[cells[0] > seq].append(message_from_row(scope, cells))
+    return {seq: (tuple(sides[0]), tuple(sides[1])) for seq, sides in result.items()}
 
 
 def mark(
@@ -158,11 +158,35 @@ def mark(
 ) -> None:
     """Give messages a state; raises UnknownId, then nothing has changed."""
     row = scope_rows.touch(connection, scope)
-    cursor = connection.cursor()
     for name in dict.fromkeys(ids):
-        cursor.execute(
-            "UPDATE messages SET state = ?, state_reason = ? WHERE scope = ? AND id = ?",
-            (state, reason, row.id, name),
-        )
-        if cursor.rowcount != 1:
-            raise UnknownId("message id", f"no message {name!r} in this scope")
+        _set(connection, row.id, name, "state = ?, state_reason = ?, attempts = 0", state, reason)
+
+
+def conclude(connection: sqlite3.Connection, scope: Scope, changes: Changes) -> None:
+    """Give messages the states of ``changes``; raises UnknownId."""
+    mark(connection, scope, changes.consolidated, "consolidated", None)
+    row = scope_rows.touch(connection, scope)
+    for name, reason in changes.parked.items():
+        values = "state = 'parked', state_reason = ?, attempts = attempts + 1"
+        _set(connection, row.id, name, values, reason)
+    for name, reason in changes.failed.items():
+        _set(connection, row.id, name, "state_reason = ?, attempts = attempts + 1", reason)
+
+
+def _set(
+    connection: sqlite3.Connection, scope_id: int, name: str, assignment: str, *values: str | None
+) -> None:
+    cursor = connection.execute(
+        f"UPDATE messages SET {assignment} WHERE scope = ? AND id = ?", (*values, scope_id, name)
+    )
+    if cursor.rowcount != 1:
+        raise UnknownId("message id", f"no message {name!r} in this scope")
+
+
+def pending(connection: sqlite3.Connection) -> dict[Scope, int]:
+    """Counts of pending messages, of scopes that have any."""
+    rows = connection.execute(
+        "SELECT user, agent, tenant, n FROM scopes JOIN (SELECT scope, count(*) AS n"
+        " FROM messages WHERE state = 'pending' GROUP BY scope) ON scope = scopes.id"
+    )
+    return {Scope(user, agent, tenant): count for user, agent, tenant, count in rows}

@@ -24,7 +24,17 @@ def m001_tables(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (m001_tables,)
+def m002_backend(connection: sqlite3.Connection) -> None:
+    """Failed consolidations of a message; which facts reflection has dealt with."""
+    connection.execute("ALTER TABLE messages ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0")
+    connection.execute("ALTER TABLE nodes ADD COLUMN reflected INTEGER NOT NULL DEFAULT 0")
+    connection.execute(
+        "CREATE INDEX nodes_unreflected ON nodes (scope, said_at, id)"
+        " WHERE reflected = 0 AND kind <> 'conversation'"
+    )
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (m001_tables, m002_backend)
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:

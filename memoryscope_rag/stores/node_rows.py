@@ -169,6 +169,20 @@ def _check_sources(
         raise UnknownId("provenance", f"no message {min(missing)!r} in this scope")
 
 
+def check_ground(connection: sqlite3.Connection, scope: Scope, nodes: Iterable[MemoryNode]) -> None:
+    """Raise UnknownId when an open insight among ``nodes`` rests on a node that is not there."""
+    row = scope_rows.ensure(connection, scope)
+    # What was forgotten while a model was still thinking about it must not live on in a value.
+    ground = {
+        source
+        for node in nodes
+        if node.kind == "insight" and node.valid_to is None
+        for source in node.provenance
+    }
+    if missing := ground - keys_of(connection, row.id, sorted(ground)).keys():
+        raise UnknownId("provenance", f"no node {min(missing)!r} in this scope")
+
+
 def update(
     connection: sqlite3.Connection,
     scope: Scope,
@@ -208,6 +222,7 @@ def update(
     )
     if old.content != new.content:
         connection.execute("DELETE FROM vectors WHERE node = ?", (key,))
+        connection.execute("UPDATE nodes SET reflected = 0 WHERE key = ?", (key,))
     if model is not None and (prepared.vector or prepared.context_vector):
         put_vectors(connection, key, model, prepared.vector, prepared.context_vector)
     connection.execute("UPDATE provenance SET current = 0 WHERE node = ?", (key,))
@@ -217,6 +232,15 @@ def update(
         [(row.id, source, key) for source in dict.fromkeys(new.provenance)],
     )
     return new
+
+
+def mark_reflected(connection: sqlite3.Connection, scope: Scope, ids: Sequence[str]) -> None:
+    """Note that reflection has dealt with these nodes; those that are gone do not matter."""
+    row = scope_rows.ensure(connection, scope)
+    for part, marks in scope_rows.chunks(ids):
+        connection.execute(
+            f"UPDATE nodes SET reflected = 1 WHERE scope = ? AND id IN ({marks})", (row.id, *part)
+        )
 
 
 def put_vectors(
@@ -250,6 +274,26 @@ def by_ids(
         ):
             found[cells[0]] = node_from_row(cells)
     return tuple([found[name] for name in ids if name in found])
+
+
+def drawn_from(
+    connection: sqlite3.Connection, scope: Scope, message_ids: Sequence[str]
+) -> dict[str, tuple[MemoryNode, ...]]:
+    """Observations by the message that they rest on."""
+    row = scope_rows.find(connection, scope)
+    if row is None:
+        return {}
+    columns = ", ".join(f"nodes.{name.strip()}" for name in NODE_COLUMNS.split(","))
+    found: dict[str, tuple[MemoryNode, ...]] = {}
+    for part, marks in scope_rows.chunks(list(dict.fromkeys(message_ids))):
+        for source, *cells in connection.execute(
+            f"SELECT source, {columns} FROM provenance JOIN nodes ON nodes.key = node"
+            f" WHERE provenance.scope = ? AND source IN ({marks}) AND current = 1"
+            " AND kind = 'observation'",
+            (row.id, *part),
+        ):
+            found[source] = (*found.get(source, ()), node_from_row(cells))
+    return found
 
 
 def history(connection: sqlite3.Connection, scope: Scope, node_id: str) -> tuple[MemoryNode, ...]:
@@ -304,6 +348,10 @@ def page(
         need("coalesce(valid_from, said_at) <= ? AND (valid_to IS NULL OR valid_to > ?)", at, at)
     elif not where.closed:
         need("(valid_to IS NULL OR valid_to > ?)", now)
+    if where.reflected is not None:
+        need(f"reflected = {int(where.reflected)}")
+        if not where.reflected and where.kinds is not None and "conversation" not in where.kinds:
+            need("kind <> 'conversation'")  # in letters, so that the partial index is used
     if after is not None:
         need("(said_at, id) > (?, ?)", *after)
     rows = connection.execute(

@@ -9,6 +9,7 @@ twice in the query counts twice.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -100,7 +101,7 @@ class Postings:
 
     def total_length(self, alive: NDArray[np.bool_]) -> float:
         """Tokens in all live slots."""
-        return float(self._lengths[: len(alive)].sum(dtype=np.float64, where=alive))
+        return float((self._lengths[: len(alive)] * alive).sum(dtype=np.float64))
 
     def scores(self, queries: Sequence[TermArray], alive: NDArray[np.bool_]) -> FloatArray:
         """BM25 of each query for every slot, shape ``(queries, slots)``; 0 for dead slots."""
@@ -109,19 +110,20 @@ class Postings:
         documents = int(np.count_nonzero(alive))
         if not documents:
             return out
-        norm = bm25_norm(self._lengths[:slots_count], self.total_length(alive) / documents)
+        mean_length = self.total_length(alive) / documents
         any_dead = documents < slots_count
         shares: dict[int, tuple[SlotArray, FloatArray]] = {}
         for row, query in zip(out, queries, strict=True):
-            for term, count in zip(*np.unique(query, return_counts=True), strict=True):
-                share = shares.get(int(term))
+            for term, count in sorted(Counter(query.tolist()).items()):
+                share = shares.get(term)
                 if share is None:
-                    slots, tf = self._holding(term)
+                    slots, tf = self._holding(np.uint64(term))
                     if any_dead:
                         live = alive[slots]
                         slots, tf = slots[live], tf[live]
-                    part = bm25_part(tf, norm[slots], bm25_idf(documents, len(slots)))
-                    share = shares[int(term)] = (slots, part)
+                    norm = bm25_norm(self._lengths[slots], mean_length)
+                    part = bm25_part(tf, norm, bm25_idf(documents, len(slots)))
+                    share = shares[term] = (slots, part)
                 # a slot stands once in a term's postings, so plain indexing adds correctly
                 row[share[0]] += share[1] * np.float32(count)
         return out

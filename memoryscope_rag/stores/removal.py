@@ -38,7 +38,8 @@ def remove(
 ) -> Removed:
     """Take the chosen messages out, and every node of which any version rests on one of them.
 
-    An insight that rests on such a node goes too, and with a session or everything the nodes
+    An insight that rests on such a node goes too (what else it rested on counts as not reflected,
+    so that what still holds is found again), and with a session or everything the nodes
     that belong to it without resting on a message. Other nodes lose a ``superseded_by`` that
     names a removed one; they stay closed. The turns right after a removed one had it in their
     context: they lose context terms and vector, and ``unembedded`` lists them.
@@ -56,6 +57,7 @@ def remove(
     if not everything:
         _lose_context(connection, row, gone, message_keys)
     _unlink(connection, row, gone.node_ids)
+    _free_ground(connection, row, gone.node_keys)
     node_rows.remove(connection, row, gone.node_keys)
     for part in scope_rows.key_chunks(message_keys):
         connection.execute(f"DELETE FROM messages WHERE key IN ({part})")
@@ -221,6 +223,16 @@ def _lose_context(
         connection.execute(f"UPDATE vectors SET context = NULL WHERE node IN ({keys})")
         connection.execute(
             f"UPDATE nodes SET generation = ? WHERE key IN ({keys})", (row.generation,)
+        )
+
+
+def _free_ground(connection: sqlite3.Connection, row: ScopeRow, node_keys: Sequence[int]) -> None:
+    for keys in scope_rows.key_chunks(node_keys):
+        connection.execute(
+            "UPDATE nodes SET reflected = 0 WHERE scope = ? AND kind <> 'conversation' AND id IN"
+            f" (SELECT p.source FROM provenance p JOIN nodes n ON n.key = p.node"
+            f" WHERE n.kind = 'insight' AND p.node IN ({keys}))",
+            (row.id,),
         )
 
 

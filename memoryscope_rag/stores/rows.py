@@ -31,7 +31,7 @@ _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 MESSAGE_COLUMNS = (
     "seq, id, session, role, speaker, created_at, created_offset, state, state_reason,"
-    " metadata, content"
+    " attempts, metadata, content"
 )
 NODE_COLUMNS = "id, kind, version, seq, rest, content"
 
@@ -82,6 +82,7 @@ def message_row(message: NewMessage) -> tuple[Any, ...]:
         offset,
         "pending",
         None,
+        0,
         metadata_text(message.metadata),
         message.content,
     )
@@ -89,7 +90,7 @@ def message_row(message: NewMessage) -> tuple[Any, ...]:
 
 def message_from_row(scope: Scope, row: Sequence[Any]) -> Message:
     """The message in the cells of :data:`MESSAGE_COLUMNS`."""
-    seq, name, session, role, speaker, at, offset, state, reason, metadata, content = row
+    seq, name, session, role, speaker, at, offset, state, reason, attempts, metadata, content = row
     return Message(
         name,
         session,
@@ -102,6 +103,7 @@ def message_from_row(scope: Scope, row: Sequence[Any]) -> Message:
         seq=seq,
         state=state,
         state_reason=reason,
+        attempts=attempts,
     )
 
 

@@ -6,7 +6,7 @@ changed and holds its lock.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +24,7 @@ from memoryscope_rag.stores.vector_index import VectorIndex
 COMPACT_ABOVE = 0.25
 """Share of dead slots from which an index is built anew."""
 
+_BLOCK = 2048
 _CONVERSATION = KIND_CODES["conversation"]
 Slots = NDArray[np.int64]
 
@@ -92,50 +93,57 @@ class ScopeIndex:
         ):
             self._turns.add(session, seq, slot)
 
+    def lexical(self, terms: Sequence[TermArray]) -> tuple[FloatArray, FloatArray]:
+        """BM25 of each query for every slot, by turn and by context: ``(queries, slots)``."""
+        alive = self.columns.alive
+        return self._turn_terms.scores(terms, alive), self._context_terms.scores(terms, alive)
+
     def search(
         self,
         request: SearchRequest,
-        terms: Sequence[TermArray],
+        lexical: tuple[FloatArray, FloatArray],
         vectors: Sequence[FloatArray | None],
         now: int,
     ) -> Candidates:
-        """Candidates of all queries; ``terms`` and ``vectors`` (unit length) are the queries'.
+        """Candidates of all queries.
 
-        ``now`` in microseconds closes nodes when the request has no ``as_of``.
+        ``lexical`` is what :meth:`lexical` gave for the queries, ``vectors`` are theirs, of unit
+        length. ``now`` in microseconds closes nodes when the request has no ``as_of``.
         """
         columns = self.columns
         mask = self._mask(request, now)
-        passing = np.flatnonzero(mask)
-        if not len(passing):
-            return self._nothing(len(terms))
-        turn_scores = self._turn_terms.scores(terms, columns.alive)
-        context_scores = self._context_terms.scores(terms, columns.alive)
-        hits: list[Slots] = []
-        for scores in (turn_scores, context_scores):
-            hits += [_top(row, passing, request.limit, above=0.0) for row in scores]
-        near, products = self._dense_hits(vectors, mask, passing, request.limit)
-        hits += near
-        found = np.unique(np.concatenate(hits)) if hits else np.zeros(0, dtype=np.int64)
+        passing = int(np.count_nonzero(mask))
+        if not passing:
+            return self._nothing(len(vectors))
+        turn_scores, context_scores = lexical
+        turn_hits = [_top(row, mask, passing, request.limit) for row in turn_scores]
+        context_hits = [_top(row, mask, passing, request.limit) for row in context_scores]
+        dense_hits, products = self._dense_hits(vectors, mask, passing, request.limit)
+        found = np.zeros(len(mask), dtype=bool)
+        for hits in (*turn_hits, *context_hits, *dense_hits):
+            found[hits] = True
         slots, places = self._with_neighbours(found, mask, request.neighbours)
-        best = np.zeros(len(terms), dtype=np.float32)
-        if len(passing):
-            best = turn_scores[:, passing].max(axis=1, initial=0.0)
+        best = [
+            row[hits].max(initial=0.0) for row, hits in zip(turn_scores, turn_hits, strict=True)
+        ]
         return self._candidates(
             slots,
             places,
-            np.isin(slots, found),
+            found[slots],
             _dense(columns.turn, slots, vectors, products),
             _dense(columns.context, slots, vectors, None),
             np.ascontiguousarray(turn_scores[:, slots]),
             np.ascontiguousarray(context_scores[:, slots]),
-            best.astype(np.float32, copy=False),
+            np.array(best, dtype=np.float32),
         )
 
     def _mask(self, request: SearchRequest, now: int) -> NDArray[np.bool_]:
         c = self.columns
         mask = c.alive.copy()
         if request.kinds != frozenset(KINDS):
-            mask &= np.isin(c.kind, [KIND_CODES[kind] for kind in request.kinds])
+            wanted = np.zeros(len(KINDS), dtype=bool)
+            wanted[[KIND_CODES[kind] for kind in request.kinds]] = True
+            mask &= wanted[c.kind]
         if request.as_of is None:
             mask &= c.valid_to > now
         else:
@@ -155,43 +163,43 @@ class ScopeIndex:
         self,
         vectors: Sequence[FloatArray | None],
         mask: NDArray[np.bool_],
-        passing: Slots,
+        passing: int,
         limit: int,
     ) -> tuple[list[Slots], FloatArray | None]:
         """Hits of each query, and the products of all rows if they were computed."""
         given = [vector for vector in vectors if vector is not None]
-        if not given or not len(passing):
+        if not given:
             return [], None
         queries = np.stack(given)
         field = self.columns.turn
+        wanted = mask & field.has
         index = self.vector_index
-        if index is not None and index.serves(len(passing)):
-            wanted = mask & field.has
+        if index is not None and index.serves(passing):
             newer = np.flatnonzero(wanted[index.end :]) + index.end
             hits = []
             for vector, near in zip(given, index.candidates(queries, wanted, limit), strict=True):
                 slots = np.concatenate([near, newer])
-                hits.append(slots[_top_positions(field.rows[slots] @ vector, limit)])
+                hits.append(slots[_top_positions(_products([vector], field.rows[slots])[0], limit)])
             return hits, None
-        slots = passing[field.has[passing]]
+        slots = np.flatnonzero(wanted)
         if 3 * len(slots) < len(mask):
-            few = queries @ field.rows[slots].T
+            few = _products(queries, field.rows[slots])
             return [slots[_top_positions(row, limit)] for row in few], None
         # gathering most rows costs more than multiplying with all of them
         products = _products(queries, field.rows)
-        everything = len(slots) == len(mask)
-        scores = products if everything else products[:, slots]
+        scores = products if len(slots) == len(mask) else products[:, slots]
         return [slots[_top_positions(row, limit)] for row in scores], products
 
     def _with_neighbours(
-        self, found: Slots, mask: NDArray[np.bool_], width: int
+        self, found: NDArray[np.bool_], mask: NDArray[np.bool_], width: int
     ) -> tuple[Slots, NDArray[np.int64]]:
-        """``found`` and the turns around them in order, and each one's place in its session."""
+        """What is ``found`` with the turns around it, in order, and places in their sessions."""
         c = self.columns
-        talk = found[c.kind[found] == _CONVERSATION]
+        talk = np.flatnonzero(found & (c.kind == _CONVERSATION))
         near = self._turns.around(c.session[talk].tolist(), c.seq[talk].tolist(), width)
-        slots = np.fromiter(near, np.int64, len(near))
-        slots = np.union1d(found, slots[mask[slots]])
+        beside = np.zeros(len(mask), dtype=bool)
+        beside[np.fromiter(near, np.int64, len(near))] = True
+        slots = np.flatnonzero(found | (beside & mask))
         slots = slots[np.lexsort((c.key[slots], c.seq[slots], c.kind[slots]))]
         places = [near.get(slot, -1) for slot in slots.tolist()]
         return slots, np.array(places, dtype=np.int64)
@@ -248,57 +256,76 @@ class ScopeIndex:
                 self._turns.discard(int(c.session[slot]), int(c.seq[slot]), slot)
 
 
-class _TurnOrder:
-    """Which conversation slots stand near each other: per session its turns in order of seq."""
+class _Session:
+    """The turns of one session in order of seq, and each one's pieces."""
+
+    __slots__ = ("seqs", "slots")
 
     def __init__(self) -> None:
-        self._seqs: dict[int, list[int]] = {}
-        self._slots: dict[tuple[int, int], list[int]] = {}
+        self.seqs: list[int] = []
+        self.slots: list[list[int]] = []
+
+
+class _TurnOrder:
+    """Which conversation slots stand near each other; without a session none do."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[int, _Session] = {}
 
     def add(self, session: int, seq: int, slot: int) -> None:
-        """Place a piece of the turn ``seq``; a turn without a session has no neighbours."""
-        pieces = self._slots.setdefault((session, seq), [])
-        if not pieces and session >= 0:
-            insort(self._seqs.setdefault(session, []), seq)
-        pieces.append(slot)
+        """Place a piece of the turn ``seq``."""
+        if session < 0:
+            return
+        turns = self._sessions.setdefault(session, _Session())
+        place = bisect_left(turns.seqs, seq)
+        if place == len(turns.seqs) or turns.seqs[place] != seq:
+            turns.seqs.insert(place, seq)
+            turns.slots.insert(place, [])
+        turns.slots[place].append(slot)
 
     def discard(self, session: int, seq: int, slot: int) -> None:
         """Take a piece away, and its turn with the last one."""
-        pieces = self._slots[session, seq]
-        pieces.remove(slot)
-        if not pieces:
-            del self._slots[session, seq]
-            if session >= 0:
-                seqs = self._seqs[session]
-                del seqs[bisect_left(seqs, seq)]
+        if session < 0:
+            return
+        turns = self._sessions[session]
+        place = bisect_left(turns.seqs, seq)
+        turns.slots[place].remove(slot)
+        if not turns.slots[place]:
+            del turns.seqs[place], turns.slots[place]
 
     def around(self, sessions: Sequence[int], seqs: Sequence[int], width: int) -> dict[int, int]:
         """Slots of the turns at most ``width`` away from any of these, with their places."""
         near: dict[int, int] = {}
-        for session, seq in set(zip(sessions, seqs, strict=True)):
+        for session, seq in zip(sessions, seqs, strict=True):
             if session < 0:
                 continue
-            turns = self._seqs[session]
-            at = bisect_left(turns, seq)
-            for place in range(max(at - width, 0), min(at + width + 1, len(turns))):
-                for slot in self._slots[session, turns[place]]:
+            turns = self._sessions[session]
+            at = bisect_left(turns.seqs, seq)
+            first = max(at - width, 0)
+            for place, pieces in enumerate(turns.slots[first : at + width + 1], first):
+                for slot in pieces:
                     near[slot] = place
         return near
 
 
-def _products(queries: FloatArray, rows: FloatArray) -> FloatArray:
-    # one by one while they are few: matrix times vector runs at memory speed, and times a narrow
-    # matrix it was no faster a query (100 000 rows, two busy cores: 24 ms for one, 75 for four)
-    if len(queries) < 4:
-        return np.stack([rows @ query for query in queries])
-    return queries @ rows.T
+def _products(queries: Sequence[FloatArray] | FloatArray, rows: FloatArray) -> FloatArray:
+    """Dot products ``(queries, rows)``, in this thread.
+
+    Not by matrix product: BLAS splits one over all cores and waits for the last, however busy that
+    core is (10 000 rows, two busy cores: 11 ms, and 1 ms so; 100 000 rows, two idle ones: 8 and
+    12). Memory is what bounds it: a block of rows meets all queries while it is in the cache.
+    """
+    columns = np.asarray(queries)[:, None]
+    out = np.empty((len(columns), len(rows)), dtype=np.float32)
+    for begin in range(0, len(rows), _BLOCK):
+        block = slice(begin, begin + _BLOCK)
+        np.vecdot(rows[None, block], columns, out=out[:, block])
+    return out
 
 
-def _top(row: FloatArray, passing: Slots, limit: int, *, above: float) -> Slots:
-    if len(passing) == len(row):
-        slots = np.flatnonzero(row > above)
-    else:
-        slots = passing[row[passing] > above]
+def _top(row: FloatArray, mask: NDArray[np.bool_], passing: int, limit: int) -> Slots:
+    """The best ``limit`` slots of those that ``mask`` lets through and that score at all."""
+    slots = np.flatnonzero(row > 0.0 if passing == len(row) else (row > 0.0) & mask)
     return slots[_top_positions(row[slots], limit)]
 
 
@@ -320,7 +347,7 @@ def _dense(
     if not given:
         return out
     if products is None:
-        products = np.stack([v for v in vectors if v is not None]) @ field.rows[slots].T
+        products = _products([v for v in vectors if v is not None], field.rows[slots])
     else:
         products = products[:, slots]
     out[given] = np.where(field.has[slots], products, np.float32(np.nan))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from memoryscope_rag.schema import Scope
 
+T = TypeVar("T")
 _CHUNK = 500
 
 
@@ -80,7 +82,7 @@ def raise_meta(connection: sqlite3.Connection, key: str, value: int) -> None:
     )
 
 
-def chunks(values: Sequence[str]) -> Iterator[tuple[Sequence[str], str]]:
+def chunks(values: Sequence[T]) -> Iterator[tuple[Sequence[T], str]]:
     """``values`` in parts small enough for one statement, each with its ``?, ?, …``."""
     for begin in range(0, len(values), _CHUNK):
         part = values[begin : begin + _CHUNK]

@@ -2,7 +2,7 @@
 
 A search reads its scope's generation and the rows changed since, in one read transaction, so it
 sees every write that was durable when it began, also another process's. One lock a scope: two
-searches of one scope take turns (BLAS uses the cores anyway), those of two scopes do not meet.
+searches of one scope take turns, those of two scopes do not meet.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from memoryscope_rag.errors import EmbeddingMismatch
-from memoryscope_rag.ports import Candidates, EmbedderSpec, FloatArray, SearchRequest
+from memoryscope_rag.ports import Candidates, EmbedderSpec, FloatArray, Query, SearchRequest
 from memoryscope_rag.schema import Scope
 from memoryscope_rag.stores import model_rows, scope_rows
 from memoryscope_rag.stores.columns import SEARCH_COLUMNS
@@ -59,17 +59,25 @@ class SearchCache:
         self._sizes: dict[Scope, int] = {}
 
     def search(
-        self, scope: Scope, request: SearchRequest, spec: EmbedderSpec | None, now: int
-    ) -> Candidates:
-        """Answer ``request``; ``spec`` is the model that made its vectors, ``now`` µs.
+        self,
+        scope: Scope,
+        requests: Sequence[SearchRequest],
+        spec: EmbedderSpec | None,
+        now: int,
+    ) -> tuple[Candidates, ...]:
+        """Answer ``requests`` on one state of the scope.
+
+        ``spec`` is the model that made their vectors; ``now`` in microseconds. Requests in a
+        row that share their queries are scored by words once.
 
         Raises:
             InvalidInput: a query's vector is none of ``spec``'s.
             EmbeddingMismatch: the store has vectors of another model.
         """
         hasher = TermHasher()
-        terms = [hasher.array(query.terms) for query in request.queries]
-        vectors = _query_vectors(request, spec)
+        asked = {request.queries: None for request in requests}
+        terms = {queries: [hasher.array(q.terms) for q in queries] for queries in asked}
+        vectors = {queries: _query_vectors(queries, spec) for queries in asked}
         entry = self._entry(scope)
         with entry.lock:
             with self._database.read() as connection:
@@ -78,18 +86,24 @@ class SearchCache:
                     spec is not None
                     and active is not None
                     and active.spec.fingerprint != spec.fingerprint
-                    and any(vector is not None for vector in vectors)
+                    and any(v is not None for found in vectors.values() for v in found)
                 ):
                     raise model_rows.mismatch(self._database.path, active, spec)
                 index = _refreshed(connection, scope, entry.index, active)
-            if active is None:
-                vectors = [None for _ in vectors]  # nothing to compare with yet
+            if active is None:  # nothing to compare with yet
+                vectors = {queries: [None for _ in queries] for queries in asked}
             entry.index = index
             self._consider_faiss(entry, index)
-            found = index.search(request, terms, vectors, now)
+            found = []
+            scored = None
+            for request in requests:
+                if request.queries is not scored:
+                    scored = request.queries
+                    lexical = index.lexical(terms[scored])
+                found.append(index.search(request, lexical, vectors[scored], now))
             size = index.nbytes
         self._account(scope, entry, size)
-        return found
+        return tuple(found)
 
     def drop(self, scope: Scope) -> None:
         """Let go of a scope's index, for what was forgotten must not stay in memory."""
@@ -154,8 +168,8 @@ class SearchCache:
         self._background(build)
 
 
-def _query_vectors(request: SearchRequest, spec: EmbedderSpec | None) -> list[FloatArray | None]:
-    vectors = [query.vector for query in request.queries]
+def _query_vectors(queries: Sequence[Query], spec: EmbedderSpec | None) -> list[FloatArray | None]:
+    vectors = [query.vector for query in queries]
     if spec is not None:
         return unit_vectors("query vector", vectors, spec.dimension)
     if any(vector is not None for vector in vectors):

@@ -20,6 +20,7 @@ from typing import TypeVar, get_args
 from memoryscope_rag.errors import InvalidInput, StoreError, StoreUnavailable
 from memoryscope_rag.ports import (
     Candidates,
+    Changes,
     Clock,
     EmbedderSpec,
     FloatArray,
@@ -56,6 +57,7 @@ from memoryscope_rag.stores.connections import Database
 from memoryscope_rag.stores.encoding import unit_vectors, vector_blob
 from memoryscope_rag.stores.rows import micros
 from memoryscope_rag.stores.search_cache import SearchCache
+from memoryscope_rag.stores.threads import WarmThreads
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -89,9 +91,9 @@ class SQLiteStore:
         self._target: EmbedderSpec | None = None
         self._clock: Clock = clock or _SystemClock()
         self._closed = False
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="memoryscope-read")
+        self._readers = WarmThreads(READERS, "memoryscope-read")
         # apart from the readers: four searches waiting for a large index must not stop the log
-        self._searchers = ThreadPoolExecutor(READERS, thread_name_prefix="memoryscope-search")
+        self._searchers = WarmThreads(READERS, "memoryscope-search")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="memoryscope-write")
         self._builder = ThreadPoolExecutor(1, thread_name_prefix="memoryscope-index")
         self._cache = SearchCache(database, cache_bytes, faiss_threshold, self._later)
@@ -215,6 +217,13 @@ class SQLiteStore:
 
         return await self._run(self._readers, job)
 
+    async def pending(self) -> Mapping[Scope, int]:
+        def job() -> Mapping[Scope, int]:
+            with self._database.read() as connection:
+                return log_rows.pending(connection)
+
+        return await self._run(self._readers, job)
+
     async def mark(
         self, scope: Scope, ids: Sequence[str], state: MessageState, reason: str | None = None
     ) -> None:
@@ -261,6 +270,35 @@ class SQLiteStore:
 
         return await self._run(self._writer, job)
 
+    async def commit(self, scope: Scope, changes: Changes, lease: Lease | None = None) -> None:
+        spec = self._spec
+        for reason in (*changes.parked.values(), *changes.failed.values()):
+            check_text("reason", reason)
+
+        def job() -> None:
+            nodes = [*changes.add, *(node for node, _ in changes.update)]
+            prepared = node_rows.prepare(nodes, spec.dimension if spec else None)
+            new, changed = prepared[: len(changes.add)], prepared[len(changes.add) :]
+            with self._database.write() as connection:
+                if lease is not None:
+                    lease_rows.check(connection, lease, self._clock.now())
+                row = model_rows.model_of(connection, spec, self.path)
+                model = row.id if row else None
+                if new:
+                    node_rows.insert(
+                        connection,
+                        scope_rows.touch(connection, scope),
+                        [(item, item.node.seq) for item in new],
+                        model,
+                    )
+                for item, (_, version) in zip(changed, changes.update, strict=True):
+                    node_rows.update(connection, scope, item, version, model)
+                node_rows.check_ground(connection, scope, [item.node for item in nodes])
+                node_rows.mark_reflected(connection, scope, changes.reflected)
+                log_rows.conclude(connection, scope, changes)
+
+        await self._run(self._writer, job)
+
     async def nodes(self, scope: Scope, ids: Sequence[str]) -> tuple[MemoryNode, ...]:
         def job() -> tuple[MemoryNode, ...]:
             with self._database.read() as connection:
@@ -268,10 +306,19 @@ class SQLiteStore:
 
         return await self._run(self._readers, job)
 
+    async def drawn_from(
+        self, scope: Scope, message_ids: Sequence[str]
+    ) -> Mapping[str, tuple[MemoryNode, ...]]:
+        def job() -> Mapping[str, tuple[MemoryNode, ...]]:
+            with self._database.read() as connection:
+                return node_rows.drawn_from(connection, scope, message_ids)
+
+        return await self._run(self._readers, job) if message_ids else {}
+
     async def list_nodes(
         self,
         scope: Scope,
-        where: NodeFilter = NodeFilter(),  # noqa: B008  # frozen
+        where: NodeFilter = NodeFilter(),
         *,
         cursor: str | None = None,
         limit: int = 100,
@@ -300,15 +347,18 @@ class SQLiteStore:
 
     # ------------------------------------------------------------ search
 
-    async def search(self, scope: Scope, request: SearchRequest) -> Candidates:
-        _check_count("limit", request.limit)
-        _check_count("neighbours", request.neighbours, least=0)
+    async def search(
+        self, scope: Scope, requests: Sequence[SearchRequest]
+    ) -> tuple[Candidates, ...]:
+        for request in requests:
+            _check_count("limit", request.limit)
+            _check_count("neighbours", request.neighbours, least=0)
         spec = self._spec
 
-        def job() -> Candidates:
-            return self._cache.search(scope, request, spec, self._now())
+        def job() -> tuple[Candidates, ...]:
+            return self._cache.search(scope, requests, spec, self._now())
 
-        return await self._run(self._searchers, job)
+        return await self._run(self._searchers, job) if requests else ()
 
     async def generation(self, scope: Scope) -> int:
         def job() -> int:
@@ -452,8 +502,8 @@ class SQLiteStore:
         self._closed = True
 
         def job() -> None:
-            self._readers.shutdown(wait=True)
-            self._searchers.shutdown(wait=True)
+            self._readers.shutdown()
+            self._searchers.shutdown()
             self._builder.shutdown(wait=True, cancel_futures=True)
             try:
                 # all writes are durable; tidying up that fails is done by the next open or close
@@ -472,7 +522,7 @@ class SQLiteStore:
 
     # ------------------------------------------------------------ threads
 
-    async def _run(self, pool: ThreadPoolExecutor, job: Callable[[], T]) -> T:
+    async def _run(self, pool: ThreadPoolExecutor | WarmThreads, job: Callable[[], T]) -> T:
         if self._closed:
             raise StoreUnavailable(f"{self.path} is closed")
         try:

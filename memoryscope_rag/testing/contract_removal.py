@@ -95,12 +95,12 @@ class RemovalContract(ContractBase):
                 assert await store.scopes() == (BOB,)
                 assert (await store.list_nodes(ALICE)).items == ()
                 request = SearchRequest((Query("q", ("word0",)),), ALL_KINDS)
-                assert (await store.search(ALICE, request)).ids == ()
-                assert (await store.search(BOB, request)).ids != ()
+                assert (await store.search(ALICE, [request]))[0].ids == ()
+                assert (await store.search(BOB, [request]))[0].ids != ()
                 (new,) = await store.append(ALICE, [entry(message("m0", "word0"))])
                 assert new.status == "stored"
                 assert new.message.seq > last
-                assert (await store.search(ALICE, request)).ids == ("m0#0",)
+                assert (await store.search(ALICE, [request]))[0].ids == ("m0#0",)
 
         self.run(check())
 
@@ -128,7 +128,7 @@ class RemovalContract(ContractBase):
                 await store.append(ALICE, entries)
                 await store.forget(ALICE, message_ids=["m1"])
                 request = SearchRequest((Query("q", ("own1",)),), ALL_KINDS, neighbours=0)
-                assert (await store.search(ALICE, request)).ids == ()
+                assert (await store.search(ALICE, [request]))[0].ids == ()
                 lacking = {node.id for _, node in await store.unembedded(10)}
                 assert lacking == {"m2#0", "m3#0"}
 
@@ -172,11 +172,11 @@ class RemovalContract(ContractBase):
                 ]
                 turn, context = vector(random), vector(random)
                 query = SearchRequest((Query("q", (), turn),), ALL_KINDS, neighbours=0)
-                assert (await store.search(ALICE, query)).ids == ()
+                assert (await store.search(ALICE, [query]))[0].ids == ()
                 given = {"m0#0": (turn, context), "gone": (turn, context)}
                 assert await store.set_vectors(ALICE, given) == 1
                 assert await store.set_vectors(BOB, given) == 0
-                found = await store.search(ALICE, query)
+                (found,) = await store.search(ALICE, [query])
                 assert found.ids == ("m0#0",)
                 assert found.dense[0, 0] == pytest.approx(1.0, abs=0.004)
                 assert len(await store.unembedded(10)) == 2
@@ -200,7 +200,8 @@ class RemovalContract(ContractBase):
                 # the old model serves until the end, and new turns still get its vectors
                 old = Query("q", (), vector(random))
                 request = SearchRequest((old,), ALL_KINDS)
-                assert not np.isnan((await store.search(ALICE, request)).dense).any()
+                (answer,) = await store.search(ALICE, [request])
+                assert not np.isnan(answer.dense).any()
                 await store.append(ALICE, [entry(message("m4"), random)])
             async with self.store(OTHER_SPEC, reembedding=True) as store:
                 await store.begin_reembed(OTHER_SPEC)
@@ -210,13 +211,13 @@ class RemovalContract(ContractBase):
                 assert await store.set_vectors(ALICE, rest) == 4
                 await store.finish_reembed()
                 new = SearchRequest((Query("q", (), vector(random, 12)),), ALL_KINDS)
-                found = await store.search(ALICE, new)
+                (found,) = await store.search(ALICE, [new])
                 assert len(found) == 5
                 assert found.vectors.shape == (5, 12)
                 assert (await store.stats()).embedder == OTHER_SPEC
                 assert await store.check() == ()
             async with self.store(OTHER_SPEC) as store:
-                assert len(await store.search(ALICE, new)) == 5
+                assert len((await store.search(ALICE, [new]))[0]) == 5
             with pytest.raises(EmbeddingMismatch):
                 await self.open_store(SPEC)
 
@@ -252,6 +253,6 @@ class RemovalContract(ContractBase):
                     await old.append(ALICE, [entry(message("m1"), random)])
                 request = SearchRequest((Query("q", (), vector(random)),), ALL_KINDS)
                 with pytest.raises(EmbeddingMismatch):
-                    await old.search(ALICE, request)
+                    await old.search(ALICE, [request])
 
         self.run(check())

@@ -75,10 +75,15 @@ class Mirror:
     async def compare(self, rounds: int = 4) -> None:
         """Search and hold each answer against the naive twin."""
         for _ in range(rounds):
-            request = random_request(self.random, queries=self.random.choice([1, 2, 5]))
-            answer = await self.store.search(self.scope, request)
+            first = random_request(self.random, queries=self.random.choice([1, 2, 5]))
+            more = [random_request(self.random) for _ in range(self.random.randrange(3))]
+            # the last asks the first one's queries of other nodes, as a retrieval does
+            last = replace(random_request(self.random), queries=first.queries)
+            requests = [first, *more, last]
             nodes = list(self.held.values())
-            assert disagreements(nodes, request, utc_now(), answer) == []
+            answers = await self.store.search(self.scope, requests)
+            for request, answer in zip(requests, answers, strict=True):
+                assert disagreements(nodes, request, utc_now(), answer) == []
 
 
 class SearchContract(ContractBase):
@@ -130,7 +135,7 @@ class SearchContract(ContractBase):
                 await store.add_nodes(ALICE, [indexed(fact("f", "word3 tea"))])
                 query = Query("q", ("word3",), None)
                 request = SearchRequest((query, query), ALL_KINDS, limit=5, neighbours=1)
-                got = await store.search(ALICE, request)
+                (got,) = await store.search(ALICE, [request])
                 assert got.ids == ("m2#0", "m3#0", "m4#0", "f")
                 assert got.kinds == ("conversation",) * 3 + ("observation",)
                 assert got.found.tolist() == [False, True, False, True]
@@ -158,17 +163,19 @@ class SearchContract(ContractBase):
         async def check() -> None:
             async with self.store() as store:
                 query = Query("q", ("word1",), vector(Random(1)))
-                nothing = await store.search(ALICE, SearchRequest((query,), ALL_KINDS))
+                (nothing,) = await store.search(ALICE, [SearchRequest((query,), ALL_KINDS)])
                 assert nothing.ids == ()
                 assert nothing.dense.shape == (1, 0)
                 assert nothing.lexical_best.tolist() == [0.0]
                 await store.append(ALICE, [entry(message("m1", "word1"), Random(1))])
                 for empty in (Query("q", ()), Query("q", ("elsewhere",))):
-                    got = await store.search(ALICE, SearchRequest((empty,), ALL_KINDS))
+                    (got,) = await store.search(ALICE, [SearchRequest((empty,), ALL_KINDS)])
                     assert got.ids == ()
-                no_queries = await store.search(ALICE, SearchRequest((), ALL_KINDS))
+                (no_queries,) = await store.search(ALICE, [SearchRequest((), ALL_KINDS)])
                 assert no_queries.ids == ()
-                assert (await store.search(ALICE, SearchRequest((query,), frozenset()))).ids == ()
+                (no_kinds,) = await store.search(ALICE, [SearchRequest((query,), frozenset())])
+                assert no_kinds.ids == ()
+                assert await store.search(ALICE, []) == ()
 
         self.run(check())
 
@@ -178,11 +185,11 @@ class SearchContract(ContractBase):
                 for bad in (np.full(8, np.nan), np.ones(3), np.zeros(8)):
                     query = Query("q", (), bad.astype(np.float32))
                     with pytest.raises(InvalidInput, match="vector"):
-                        await store.search(ALICE, SearchRequest((query,), ALL_KINDS))
+                        await store.search(ALICE, [SearchRequest((query,), ALL_KINDS)])
                 plain = SearchRequest((), ALL_KINDS)
                 for wrong in (replace(plain, limit=0), replace(plain, neighbours=-1)):
                     with pytest.raises(InvalidInput):
-                        await store.search(ALICE, wrong)
+                        await store.search(ALICE, [wrong])
 
         self.run(check())
 
@@ -193,11 +200,11 @@ class SearchContract(ContractBase):
                 mirror = Mirror(store, ALICE, random)
                 await mirror.talk(30)
                 request = replace(random_request(random), queries=(Query("q", ("word0", "word1")),))
-                before = await store.search(ALICE, request)
+                (before,) = await store.search(ALICE, [request])
                 await store.append(BOB, random_entries(random, 200))
                 await store.append(ALICE, [entry(message("gone", "word0 word1 word0"))])
                 await store.forget(ALICE, message_ids=["gone"])
-                after = await store.search(ALICE, request)
+                (after,) = await store.search(ALICE, [request])
                 assert before.ids == after.ids
                 assert np.array_equal(before.lexical, after.lexical)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -14,9 +13,19 @@ import numpy as np
 
 from memoryscope_rag.errors import InvalidInput
 from memoryscope_rag.models.segment import pieces
-from memoryscope_rag.ports import EmbedderSpec, FloatArray
+from memoryscope_rag.ports import (
+    ChatMessage,
+    Delta,
+    EmbedderSpec,
+    FloatArray,
+    JsonSchema,
+    Reply,
+    Sampling,
+    Usage,
+)
 from memoryscope_rag.schema import check_time
 
+ScriptedReply = str | Exception | Callable[[Sequence[ChatMessage]], str]
 _WORD = re.compile(r"\w+")
 _HAN = re.compile(r"[\u3400-\u9fff]+")
 PIECE = 1000
@@ -135,30 +144,68 @@ class ScriptedReranker:
 class ScriptedGenerator:
     """A chat model that gives its replies in order; an exception among them is raised.
 
-    ``history`` lists the messages of every call; ``delay`` is in seconds.
+    A reply is a text, an exception, or a function of the messages that gives a text.
+    ``history`` lists the messages of every call, ``schemas`` the schema or ``None``; ``delay`` is
+    in seconds. A stream gives its text word by word.
     """
 
-    def __init__(self, replies: Iterable[str | Exception], *, delay: float = 0.0) -> None:
-        self._replies = deque(replies)
+    def __init__(
+        self,
+        replies: Iterable[ScriptedReply],
+        *,
+        delay: float = 0.0,
+        model: str = "scripted",
+    ) -> None:
+        self._replies = iter(replies)
         self.delay = delay
-        self.history: list[tuple[tuple[str, str], ...]] = []
+        self.model = model
+        self.history: list[tuple[ChatMessage, ...]] = []
+        self.schemas: list[JsonSchema | None] = []
+        self.samplings: list[Sampling] = []
+        self.closed = False
 
     @property
-    def left(self) -> int:
-        """How many replies have not been given yet."""
-        return len(self._replies)
+    def calls(self) -> int:
+        """How many replies were asked for."""
+        return len(self.history)
 
-    async def generate(self, messages: Sequence[tuple[str, str]]) -> str:
+    async def generate(
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        sampling: Sampling = Sampling(),
+        schema: JsonSchema | None = None,
+    ) -> Reply:
         """The next reply; AssertionError when there is none left."""
         self.history.append(tuple(messages))
+        self.schemas.append(schema)
+        self.samplings.append(sampling)
         if self.delay:
             await asyncio.sleep(self.delay)
-        if not self._replies:
-            raise AssertionError(f"call {len(self.history)}, but the script has no reply left")
-        reply = self._replies.popleft()
+        try:
+            reply = next(self._replies)
+        except StopIteration:
+            raise AssertionError(
+                f"call {len(self.history)}, but the script has no reply left"
+            ) from None
         if isinstance(reply, Exception):
             raise reply
-        return reply
+        text = reply(messages) if callable(reply) else reply
+        usage = Usage(sum(len(m.content) for m in messages) // 4, len(text) // 4)
+        return Reply(text, self.model, usage)
+
+    async def stream(
+        self, messages: Sequence[ChatMessage], *, sampling: Sampling = Sampling()
+    ) -> AsyncIterator[Delta]:
+        """The next reply in words."""
+        reply = await self.generate(messages, sampling=sampling)
+        for piece in re.findall(r"\S+\s*|\s+", reply.text):
+            yield Delta(piece)
+        yield Delta("", reply)
+
+    async def close(self) -> None:
+        """Only noted, in ``closed``."""
+        self.closed = True
 
 
 def _features(text: str) -> Iterator[tuple[str, float]]:

@@ -10,11 +10,12 @@ one in the next test. The suite closes what it opened. It needs pytest and no pl
 
 from __future__ import annotations
 
+from memoryscope_rag.testing.contract_backend import BackendContract
 from memoryscope_rag.testing.contract_log import LogContract
 from memoryscope_rag.testing.contract_nodes import NodeContract
 from memoryscope_rag.testing.contract_removal import RemovalContract
 from memoryscope_rag.testing.contract_search import SearchContract
 
 
-class StoreContract(LogContract, NodeContract, SearchContract, RemovalContract):
-    """All of it: log, nodes, search, removal and re-embedding."""
+class StoreContract(LogContract, NodeContract, SearchContract, RemovalContract, BackendContract):
+    """All of it: log, nodes, search, removal, re-embedding, backend writes."""

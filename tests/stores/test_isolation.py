@@ -30,7 +30,8 @@ def test_no_foreign_row(tmp_path: Path) -> None:
 
         async def retrieve(number: int) -> None:
             query = Query("q", tuple(random_text(random).split()), vector(random))
-            found = await store.search(scopes[number], SearchRequest((query,), ALL_KINDS, 10))
+            request = SearchRequest((query,), ALL_KINDS, 10)
+            (found,) = await store.search(scopes[number], [request])
             assert found.ids
             assert all(name.startswith(f"{number}:") for name in found.ids)
             if random.random() < 0.02:

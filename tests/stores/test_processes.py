@@ -29,7 +29,7 @@ def test_no_write_is_lost_or_doubled(tmp_path: Path) -> None:
         random, seen, count = Random(1), 0, 0
         while any(child.poll() is None for child in children):
             request = SearchRequest((Query("q", ("text",), vector(random)),), ALL_KINDS)
-            found = await store.search(SCOPE, request)
+            (found,) = await store.search(SCOPE, [request])
             assert len(set(found.ids)) == len(found.ids)
             count = (await store.stats(SCOPE)).messages
             assert count >= seen
@@ -42,7 +42,7 @@ def test_no_write_is_lost_or_doubled(tmp_path: Path) -> None:
         assert [m.seq for m in log] == list(range(1, len(log) + 1))
         assert {m.id for m in log} == {f"p{p}-{n}" for p in range(PROCESSES) for n in range(WRITES)}
         index = store._cache.peek(SCOPE)
-        await store.search(SCOPE, request)
+        await store.search(SCOPE, [request])
         assert index is not None
         assert len(index) == len(log)
         assert await store.check() == ()

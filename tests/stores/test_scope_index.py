@@ -77,7 +77,8 @@ def ask(index: ScopeIndex, seed: int) -> Candidates:
         session_id=random.choice([None, "s1"]),
     )
     vectors = [vector(random), None]
-    return index.search(request, [HASHER.array(w) for w in words], vectors, now=800)
+    lexical = index.lexical([HASHER.array(w) for w in words])
+    return index.search(request, lexical, vectors, now=800)
 
 
 def assert_same(left: Candidates, right: Candidates) -> None:
@@ -166,10 +167,10 @@ def test_an_index_older_than_the_tombstones_is_rebuilt(
         writer, reader = [SQLiteStore.open(tmp_path / "m.db", embedder=SPEC) for _ in range(2)]
         await writer.append(ALICE, [entry(message(f"m{n}", "word1"), random) for n in range(30)])
         request = SearchRequest((Query("q", ("word1",)),), ALL_KINDS)
-        assert len(await reader.search(ALICE, request)) == 30
+        assert len((await reader.search(ALICE, [request]))[0]) == 30
         for number in range(8):
             await writer.delete_nodes(ALICE, [f"m{number}#0"])
-        assert len(await reader.search(ALICE, request)) == 22
+        assert len((await reader.search(ALICE, [request]))[0]) == 22
         await writer.close()
         await reader.close()
 

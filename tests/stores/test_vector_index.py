@@ -78,7 +78,9 @@ def test_a_store_with_faiss_answers_as_one_without(tmp_path: Path) -> None:
             request = SearchRequest(
                 (query,), KINDS, 20, 0, session_id=random.choice([None, None, "s1"])
             )
-            return await exact.search(ALICE, request), await quick.search(ALICE, request)
+            (exactly,) = await exact.search(ALICE, [request])
+            (quickly,) = await quick.search(ALICE, [request])
+            return exactly, quickly
 
         await both()
         deadline = time.monotonic() + 30
