@@ -41,7 +41,8 @@ _TOKEN = re.compile(
 )
 _ASCII_TOKEN = re.compile(r"[a-z][a-z0-9]*(?:'[a-z0-9]+)*|\d+(?:[.,]\d+)*(?![a-z0-9])|[a-z0-9]+")
 _SENTENCE = re.compile(r"(?<=[?!;])\s+|(?<=\w\w\.)\s+|(?<=:)\s+|[。？！；：\n]+")
-_UNSPACED = re.compile(rf"[{_PAIRED}]")
+UNSPACED = re.compile(rf"[{_PAIRED}]")
+"""One character of a script without spaces between words."""
 
 
 def _words(text: str) -> frozenset[str]:
@@ -213,7 +214,7 @@ def estimate_tokens(text: str) -> int:
     A quarter of a token a character, as for English in today's vocabularies; 1 / 1.6 a Han, kana,
     Hangul or Thai character. Within some 15 % for chat in English and Chinese.
     """
-    unspaced = 0 if text.isascii() else len(_UNSPACED.findall(text))
+    unspaced = 0 if text.isascii() else len(UNSPACED.findall(text))
     return -int(-((len(text) - unspaced) / 4 + unspaced / 1.6) // 1)
 
 

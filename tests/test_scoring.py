@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memoryscope_rag.errors import ConfigError
+from memoryscope_rag.lexical import analyze
 from memoryscope_rag.ports import Candidates
 from memoryscope_rag.schema import Kind
 from memoryscope_rag.scoring import (
@@ -47,6 +48,7 @@ def make(count: int, seed: int = 0, queries: int = 1, missing: float = 0.0) -> C
     note = np.arange(count) % 10 == 9
     kinds: tuple[Kind, ...] = tuple("note" if is_note else "conversation" for is_note in note)
     vectors = rng.normal(size=(count, 4)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors[gone] = 0
     return Candidates(
         ids=tuple(f"n{i}" for i in range(count)),
@@ -80,8 +82,14 @@ def reference(c: Candidates, query: QueryFeatures, calibration: Calibration) -> 
     def standard(value: float, scale: Scale) -> float:
         return 0.0 if math.isnan(value) else (value - scale.mean) / scale.deviation * scale.trust
 
+    rare = math.log(1 + (len(c) - 0.5) / 1.5)
+    good = 0.0 if query.unspaced else 1.5 * rare * math.sqrt(max(1, len(analyze(query.text))))
+
     def lexical(row: int, i: int) -> float:
-        return float(c.lexical[row, i] / c.lexical_best[row])
+        return float(c.lexical[row, i]) / max(float(c.lexical_best[row]), good)
+
+    def lexical_context(row: int, i: int) -> float:
+        return float(c.lexical_context[row, i]) / max(float(c.lexical_best[row]), good)
 
     def dense(row: int, i: int) -> float:
         return standard(float(c.dense[row, i]), turn)
@@ -103,6 +111,24 @@ def reference(c: Candidates, query: QueryFeatures, calibration: Calibration) -> 
             for j in range(len(c))
             if c.turn[j] >= 0 and c.session[j] == c.session[i] and c.turn[j] == c.turn[i] + offset
         ]
+
+    def cosine(i: int, j: int) -> float:
+        known = c.vectors[i].any() and c.vectors[j].any()
+        return float(c.vectors[i] @ c.vectors[j]) if known else math.nan
+
+    def hop(i: int) -> float:
+        likeness = []
+        for row in rows[1:] or rows:
+            strength = [0.5 * dense(row, j) + 2 * lexical(row, j) for j in range(len(c))]
+            first = max(range(len(c)), key=strength.__getitem__)
+            second = max((strength[j] for j in range(len(c)) if j != first), default=math.inf)
+            lead = max(0.0, min(1.0, (strength[first] - second) / 2))
+            others = [float(c.vectors[first] @ c.vectors[j]) for j in range(len(c)) if j != first]
+            own = cosine(i, first)
+            if i == first and not math.isnan(own):
+                own = max(others, default=-1.0)
+            likeness.append(standard(own, turn) * lead)
+        return max(likeness)
 
     result = []
     clues = range(1 + query.parts, c.dense.shape[0])
@@ -126,13 +152,9 @@ def reference(c: Candidates, query: QueryFeatures, calibration: Calibration) -> 
             "dense_window": (best_dense(i) + sum(dense_at.values())) / 5,
             "lexical": lexical(0, i),
             "lexical_parts": best_lexical(i) - lexical(0, i),
-            "lexical_context": max(
-                float(c.lexical_context[row, i] / c.lexical_best[row]) for row in rows
-            ),
+            "lexical_context": max(lexical_context(row, i) for row in rows),
             "lexical_window": (best_lexical(i) + sum(lexical_at.values())) / 5,
-            "lexical_level": math.log1p(
-                float(c.lexical_best[0]) / math.log(1 + (len(c) - 0.5) / 1.5)
-            )
+            "lexical_level": math.log1p(float(c.lexical_best[0]) / rare)
             - 0.5 * math.log(query.words),
             "session_context": max(map(context, mates)),
             "session_lexical": max(map(best_lexical, mates)),
@@ -151,6 +173,7 @@ def reference(c: Candidates, query: QueryFeatures, calibration: Calibration) -> 
             "note": float(c.kinds[i] == "note"),
             "insight": float(c.kinds[i] == "insight"),
             "unspaced": float(query.unspaced),
+            "unspaced_hop": hop(i) if query.unspaced else 0.0,
         }
         result.append(
             [
@@ -184,6 +207,36 @@ def test_signals_equal_the_reference(
     matrix = signals(candidates, query, CALIBRATION)
     assert matrix.shape == (count, len(SIGNALS))
     np.testing.assert_allclose(matrix, reference(candidates, query, CALIBRATION), atol=2e-4)
+
+
+def test_a_weak_best_hit_does_not_count_as_a_good_one() -> None:
+    candidates = make(30)
+    query = query_features("my chocolate chip cookies need something extra", ())
+    column = SIGNALS.index("lexical")
+    strong = signals(candidates, query, CALIBRATION)[:, column]
+    candidates.lexical[:] /= 9
+    candidates.lexical_best[:] /= 9
+    weak = signals(candidates, query, CALIBRATION)[:, column]
+    assert strong.max() > 4 * weak.max() > 0
+
+
+def test_what_is_like_the_best_hit_comes_with_it_where_words_are_not_spaced() -> None:
+    candidates = make(3)
+    candidates.lexical[0] = [9.0, 0.0, 0.0]
+    candidates.dense[:] = 0.5
+    candidates.vectors[:] = np.eye(4)[[0, 0, 2]]
+    candidates.vectors[1, :2] = 0.8, 0.6
+    column = SIGNALS.index("unspaced_hop")
+    query = query_features("他住在哪里", ())
+    here = signals(candidates, query, CALIBRATION)[:, column]
+    assert here[0] == here[1] > here[2]
+    elsewhere = signals(candidates, query_features("where is he", ()), CALIBRATION)
+    assert not elsewhere[:, column].any()
+    candidates.lexical[0] = [9.0, 0.0, 6.0]  # two hits that vie: the hop goes less far
+    vying = signals(candidates, query, CALIBRATION)[:, column]
+    assert 0 < vying[1] < here[1]
+    candidates.lexical[0] = 9.0
+    assert not signals(candidates, query, CALIBRATION)[:, column].any()
 
 
 def test_no_candidates_no_rows() -> None:
@@ -223,6 +276,7 @@ def test_names_in_the_query(text: str, names: set[str]) -> None:
 
 def test_the_script_of_the_query() -> None:
     assert query_features("我的手机iPhone在哪里呢", ()).unspaced
+    assert query_features("မြန်မာစာ ဘယ်မှာလဲ", ()).unspaced
     assert not query_features("Where does 王 live?", ()).unspaced
 
 

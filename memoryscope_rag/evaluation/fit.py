@@ -25,7 +25,8 @@ from memoryscope_rag.scoring import (
     signals,
 )
 
-L2 = 0.015
+L2 = 0.08
+"""Penalty on a weight times the spread of its signal, so that the signal's unit does not matter."""
 L2_UNSPACED = 0.003
 MIN_UNSPACED = 50
 """Questions in unspaced script from which their own weights are worth a second fit."""
@@ -33,17 +34,18 @@ PRUNED = 150
 """Candidates a question keeps for fitting; the rest has next to no probability."""
 FOLDS = 5
 HAND_SET: Mapping[str, float] = {
-    "time_event": 1.5,
+    "time_event": 3.0,
     "clue_dense": 0.4,
-    "clue_lexical": 0.8,
+    "clue_lexical": 1.2,
     "observation": 0.5,
     "note": 1.0,
-    "insight": 0.5,
+    "insight": 0.6,
 }
 """Weights of signals that no data set here can teach.
 
 An event that was read from the text dates it better than the day it was said; a clue counts half
-of what the query itself does; a fact is denser than a turn, and what the user wrote down matters.
+of what the query itself does; a fact is denser than a turn, an insight sums up several facts, and
+what the user wrote down matters.
 """
 
 
@@ -169,13 +171,27 @@ def fit_weights(
     free = np.array([name not in fixed for name in SIGNALS], dtype=np.bool_)
     rough = rough_weights()
     small = [pruned(group, rough) for group in groups]
-    weights = fit_listwise(small, l2, free=free)
+    spread = spreads(small)
+    scaled = [Group(group.signals / spread, group.gold, group.weight) for group in small]
+    weights = fit_listwise(scaled, l2, free=free) / spread
     column = SIGNALS.index(UNSPACED)
     unspaced = [group for group in small if group.signals[0, column]]
     if len(unspaced) < MIN_UNSPACED:
         return weights
     second = np.array([name.startswith(f"{UNSPACED}_") for name in SIGNALS], dtype=np.bool_)
     return fit_listwise(unspaced, L2_UNSPACED, start=weights, free=free & second)
+
+
+def spreads(groups: Sequence[Group]) -> NDArray[np.float64]:
+    """The spread of each signal among a question's candidates; 1 for one that never varies.
+
+    A second weight of unspaced script has the spread of its signal, however rare that script is.
+    """
+    total = sum(group.weight for group in groups)
+    variance = sum(group.weight / total * group.signals.var(axis=0) for group in groups)
+    spread = np.sqrt(np.where(variance > 0, np.maximum(variance, 1e-3), 1.0))
+    own = dict(zip(SIGNALS, spread, strict=True))
+    return np.array([own.get(name.removeprefix(f"{UNSPACED}_"), own[name]) for name in SIGNALS])
 
 
 def named(weights: NDArray[np.float64], digits: int = 4) -> dict[str, float]:

@@ -84,10 +84,10 @@ async def gather(asked: Sequence[Asked], embedder: Embedder | None) -> list[Judg
                 ]
                 await record(store, embedder, scope, messages)
                 for (question, foreign), queries in zip(
-                    questions, await _queries(questions, embedder), strict=True
+                    questions, await queries_of(questions, embedder), strict=True
                 ):
                     request = SearchRequest(queries, frozenset({"conversation"}), limit=LIMIT)
-                    found = await store.search(scope, request)
+                    (found,) = await store.search(scope, [request])
                     turns = tuple(name.rsplit("#", 1)[0] for name in found.ids)
                     judged.append(_judged(history, question, foreign, found, turns))
         finally:
@@ -102,7 +102,7 @@ async def gather_plainly(asked: Sequence[Asked], embedder: Embedder | None) -> l
         index = await plain_index(history, embedder)
         turns = tuple(turn.id for turn in history.turns)
         for (question, foreign), queries in zip(
-            questions, await _queries(questions, embedder), strict=True
+            questions, await queries_of(questions, embedder), strict=True
         ):
             judged.append(_judged(history, question, foreign, index.search(queries), turns))
     return judged
@@ -144,7 +144,7 @@ async def plain_index(history: History, embedder: Embedder | None) -> PlainIndex
     return PlainIndex(nodes, 0 if vectors is None else vectors.shape[1])
 
 
-async def _queries(
+async def queries_of(
     questions: Sequence[tuple[Question, bool]], embedder: Embedder | None
 ) -> list[tuple[Query, ...]]:
     """For each question itself and its parts, as the retrieve operation asks them."""

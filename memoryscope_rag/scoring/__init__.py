@@ -8,10 +8,12 @@ signals, a :class:`LinearRanker` weighs them. Its weights are data (``configs/ra
 from memoryscope_rag.scoring.calibration import Calibration, Scale
 from memoryscope_rag.scoring.features import QueryFeatures, query_features
 from memoryscope_rag.scoring.fit import Group, fit_listwise, listwise_loss
+from memoryscope_rag.scoring.lift import LIFT, lift
 from memoryscope_rag.scoring.matrix import SIGNALS, signals
 from memoryscope_rag.scoring.ranker import LinearRanker
 
 __all__ = [
+    "LIFT",
     "SIGNALS",
     "Calibration",
     "Group",
@@ -19,6 +21,7 @@ __all__ = [
     "QueryFeatures",
     "Scale",
     "fit_listwise",
+    "lift",
     "listwise_loss",
     "query_features",
     "signals",

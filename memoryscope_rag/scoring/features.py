@@ -8,10 +8,10 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from memoryscope_rag.lexical import UNSPACED, analyze
 from memoryscope_rag.schema import Interval
 
 _WORD = re.compile(r"[^\W_]+")
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,11 @@ class QueryFeatures:
     def words(self) -> int:
         """About how many words, or characters of an unspaced script, the query has; at least 1."""
         return max(1, len(self.text) if self.unspaced else len(self.text.split()))
+
+    @property
+    def terms(self) -> int:
+        """How many tokens the query is searched by; at least 1."""
+        return max(1, len(analyze(self.text)))
 
 
 def query_features(
@@ -62,7 +67,7 @@ def named_in(text: str, names: Iterable[str]) -> tuple[str, ...]:
     found = []
     for name in names:
         parts = _WORD.findall(unicodedata.normalize("NFKC", name).casefold())
-        if parts and (parts[0] in words or (_UNSPACED.search(parts[0]) and parts[0] in folded)):
+        if parts and (parts[0] in words or (UNSPACED.search(parts[0]) and parts[0] in folded)):
             found.append(name)
     return tuple(found)
 
@@ -70,7 +75,7 @@ def named_in(text: str, names: Iterable[str]) -> tuple[str, ...]:
 def is_unspaced(text: str) -> bool:
     """Whether most letters of ``text`` belong to a script that puts no spaces between words."""
     letters = sum(1 for char in text if char.isalpha())
-    return 0 < letters < 2 * len(_UNSPACED.findall(text))
+    return 0 < letters < 2 * len(UNSPACED.findall(text))
 
 
 def seconds(intervals: Iterable[Interval]) -> tuple[tuple[float, float], ...]:

@@ -1,8 +1,9 @@
 """Candidates as a matrix of named signals.
 
-A signal of one candidate depends on no other candidate, except through what a turn's neighbours,
-and its session say about it. So a score means the same in a small and a large
-scope, and a floor can be put under it. Missing vectors and missing neighbours count as average.
+A signal of one candidate depends on no other candidate, except through the best BM25 of a query,
+what a turn's neighbours and its session say about it, and ``unspaced_hop``. So a score means the
+same in a small and a large scope, and a floor can be put under it. Missing vectors and missing
+neighbours count as average.
 """
 
 from __future__ import annotations
@@ -66,8 +67,22 @@ SIGNALS: Final[tuple[str, ...]] = (
     "insight",
     "unspaced",
     *(f"unspaced_{name}" for name in UNSPACED),
+    "unspaced_hop",
 )
 """The columns of :func:`signals`, in order. Appending one keeps older ranker files valid."""
+
+GOOD_HIT = 1.5
+"""BM25 that counts as 1, in idfs of a word that one candidate holds, a root of the query's words.
+
+Only a better hit lowers the scale. So the best hit of a query that finds but "advice" or "tips"
+is worth little, and its nearness in meaning decides.
+"""
+
+CLEAR_LEAD = 2.0
+"""How far the best hit must lead for ``unspaced_hop`` to go all the way from it.
+
+It is what a lexical score of 1 is worth there: words that the second best hit lacks altogether.
+"""
 
 TIME_DECAY = 14 * 86_400.0
 """Seconds in which nearness in time falls to 1/e."""
@@ -89,10 +104,7 @@ def signals(candidates: Candidates, query: QueryFeatures, calibration: Calibrati
         return np.zeros((count, len(SIGNALS)), dtype=np.float32)
     turn_scale = calibration.unspaced_dense if query.unspaced else calibration.dense
     context_scale = calibration.unspaced_context if query.unspaced else calibration.context
-    best = candidates.lexical_best[:, None].astype(np.float64)
-    # a query whose words stand only in contexts (a speaker's name, say) has no best turn
-    in_context = candidates.lexical_context.max(axis=1, keepdims=True)
-    best = np.where(best > 0, best, np.maximum(in_context, 1.0))
+    best = _lexical_scale(candidates, query)
     asked = 1 + query.parts  # the rows after these are clues
     all_dense = _standardise(candidates.dense, turn_scale)
     all_lexical = candidates.lexical / best
@@ -139,6 +151,11 @@ def signals(candidates: Candidates, query: QueryFeatures, calibration: Calibrati
     }
     for name in UNSPACED:
         columns[f"unspaced_{name}"] = columns[name] * query.unspaced
+    columns["unspaced_hop"] = np.zeros(count)
+    if query.unspaced:
+        searched = slice(min(query.parts, 1), asked)  # the parts, or the query that has none
+        strength = 0.5 * all_dense[searched] + 2 * all_lexical[searched]
+        columns["unspaced_hop"] = _hop(candidates, strength, turn_scale)
     return np.stack([columns[name] for name in SIGNALS], axis=1).astype(np.float32)
 
 
@@ -148,6 +165,47 @@ def _standardise(cosine: FloatArray, scale: Scale) -> Column:
     return np.nan_to_num(value, nan=0.0)
 
 
+def _lexical_scale(candidates: Candidates, query: QueryFeatures) -> Column:
+    """What BM25 is divided by, (queries, 1): the query's best hit, if that is a good one.
+
+    In unspaced script it is the best hit whatever it is: pairs overlap, so they are no count of
+    words. There, a query whose words stand only in contexts (a speaker's name, say) has no best
+    turn, and the best context serves.
+    """
+    best = candidates.lexical_best[:, None].astype(np.float64)
+    if not query.unspaced:
+        return np.maximum(best, GOOD_HIT * _rare(candidates) * math.sqrt(query.terms))
+    in_context = candidates.lexical_context.max(axis=1, keepdims=True)
+    return np.where(best > 0, best, np.maximum(in_context, 1.0))
+
+
+def _rare(candidates: Candidates) -> float:
+    """The idf of a word that one candidate holds."""
+    return math.log(1 + (len(candidates) - 0.5) / 1.5)
+
+
+def _hop(candidates: Candidates, strength: NDArray[np.float64], scale: Scale) -> Column:
+    """How like the candidate is to the best hit of a query or of its parts (rows), the likest.
+
+    "Where does the one work whose birthday is in May?" finds the birthday, and the next step goes
+    from there to what else is said of the same person. It goes as far as the best hit leads the
+    second (:data:`CLEAR_LEAD`): where many are as good, none says where to go on. The best hit
+    itself is as like as the next one, so nothing overtakes it by being like it.
+    """
+    if len(candidates) == 1:
+        return np.zeros(1)
+    second, first = np.partition(strength, (-2, -1), axis=1)[:, -2:].T
+    lead = np.minimum((first - second) / CLEAR_LEAD, 1.0)
+    likeness = np.full((len(strength), len(candidates)), np.nan)
+    known: NDArray[np.bool_] = np.any(candidates.vectors, axis=1)
+    for row, place in enumerate(strength.argmax(axis=1)):
+        cosine = candidates.vectors @ candidates.vectors[place]
+        cosine[place] = np.delete(cosine, place).max()
+        likeness[row] = np.where(known & known[place], cosine, np.nan)
+    best: Column = (_standardise(likeness, scale) * lead[:, None]).max(axis=0)
+    return best
+
+
 def _level(candidates: Candidates, query: QueryFeatures) -> float:
     """About how many of the query's rarest words the best hit holds, for a query of its length.
 
@@ -155,8 +213,8 @@ def _level(candidates: Candidates, query: QueryFeatures) -> float:
     one whose best hit is a stranger. BM25 grows with the scope through the idf, so it is divided
     by the idf of a word that one candidate holds; else every small scope would be below a floor.
     """
-    rare = math.log(1 + (len(candidates) - 0.5) / 1.5)
-    return math.log1p(float(candidates.lexical_best[0]) / rare) - 0.5 * math.log(query.words)
+    best = float(candidates.lexical_best[0]) / _rare(candidates)
+    return math.log1p(best) - 0.5 * math.log(query.words)
 
 
 def _beyond(clues: NDArray[np.float64], own: Column) -> Column:
