@@ -13,7 +13,8 @@ MemoryScopeError
 │   └── LeaseLost             another process took the scope over
 ├── ModelError                the world: a model or its server; has ``retryable``
 │   ├── ModelNotFound         the files are not here; says how to get them
-│   └── ModelCorrupt          a file's checksum is not the pinned one
+│   ├── ModelCorrupt          a file's checksum is not the pinned one
+│   └── BudgetExceeded        the money set aside for the model is spent
 ├── MalformedReply            a model's answer that no parser could read; keeps the text
 └── MissingExtra              also an ImportError; names the extra to install
 
@@ -84,11 +85,24 @@ class LeaseLost(StoreError):
 
 
 class ModelError(MemoryScopeError):
-    """A model, or the server behind it, failed. ``retryable`` says whether to try again."""
+    """A model, or the server behind it, failed. ``retryable`` says whether to try again.
 
-    def __init__(self, message: str, *, retryable: bool = False) -> None:
+    ``retry_after`` is how long the server asked to wait, in seconds. ``detail`` is what the server
+    said; it may quote the prompt, so it is no part of the message and belongs in no log.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        detail: str = "",
+    ) -> None:
         super().__init__(message)
         self.retryable = retryable
+        self.retry_after = retry_after
+        self.detail = detail
 
 
 class ModelNotFound(ModelError):
@@ -99,12 +113,20 @@ class ModelCorrupt(ModelError):
     """A model file does not have the checksum that was pinned for it."""
 
 
-class MalformedReply(MemoryScopeError):
-    """A model answered with something no parser could read. ``text`` keeps the answer."""
+class BudgetExceeded(ModelError):
+    """What was set aside for a model is spent; nothing was sent."""
 
-    def __init__(self, message: str, text: str) -> None:
+
+class MalformedReply(MemoryScopeError):
+    """A model answered with something no parser could read. ``text`` keeps the answer.
+
+    ``problem`` says what is wrong in words for the model; it may quote the answer.
+    """
+
+    def __init__(self, message: str, text: str, *, problem: str = "") -> None:
         super().__init__(message)
         self.text = text
+        self.problem = problem or message
 
 
 class MissingExtra(MemoryScopeError, ImportError):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 class _Strict(BaseModel):
@@ -50,8 +50,12 @@ class StoreConfig(_Strict):
 class EmbedderConfig(_Strict):
     """Which model turns text into vectors."""
 
+    provider: Literal[
+        "onnx", "openai", "azure", "dashscope-compatible", "ollama", "vllm", "dashscope"
+    ] = Field("onnx", description="where the model runs")
     name: str = Field(
-        "all-minilm-l6-v2", description="a preset, a folder with an ONNX export, or 'none'"
+        "all-minilm-l6-v2",
+        description="a preset, a folder with an ONNX export, a server's model, or 'none'",
     )
     models_dir: FilePath | None = Field(None, description="folder of models; MEMORYSCOPE_MODELS")
     threads: int = Field(0, ge=0, description="threads of the model; 0 is one a core")
@@ -63,6 +67,94 @@ class EmbedderConfig(_Strict):
     hub_token: SecretName | None = Field(
         None, description="variable with the model hub's token", json_schema_extra={"secret": True}
     )
+    base_url: str | None = Field(None, description="of the server, in place of the provider's")
+    api_key: SecretName | None = Field(
+        None, description="variable with the server's key", json_schema_extra={"secret": True}
+    )
+    api_version: str | None = Field(None, description="for azure")
+    dimension: int | None = Field(None, ge=1, description="width of a server's vectors")
+    timeout_s: float = Field(30.0, gt=0, description="of one request, seconds")
+    retries: int = Field(3, ge=0, description="further attempts at most")
+    concurrency: int = Field(4, ge=1, description="requests at once")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.provider != "onnx" and self.name == EmbedderConfig.model_fields["name"].default:
+            raise ValueError(f"provider {self.provider} needs the name of a model")
+        if self.provider == "azure" and not (self.base_url and self.api_version):
+            raise ValueError("provider azure needs base_url and api_version")
+        return self
+
+
+class GeneratorConfig(_Strict):
+    """Which chat model consolidates memory."""
+
+    provider: Literal[
+        "none",
+        "openai",
+        "azure",
+        "deepseek",
+        "dashscope-compatible",
+        "ollama",
+        "vllm",
+        "dashscope",
+        "transformers",
+    ] = Field("none", description="where the model runs")
+    model: str | None = Field(None, description="its name there, or a folder for transformers")
+    base_url: str | None = Field(None, description="of the server, in place of the provider's")
+    api_key: SecretName | None = Field(
+        None, description="variable with the server's key", json_schema_extra={"secret": True}
+    )
+    api_version: str | None = Field(None, description="for azure")
+    temperature: float | None = Field(None, ge=0, description="where a caller says none")
+    max_tokens: int | None = Field(None, ge=1, description="of a reply, where a caller says none")
+    extra_body: dict[str, Any] = Field({}, description="further fields of every request")
+    timeout_s: float = Field(60.0, gt=0, description="of one attempt, seconds")
+    retries: int = Field(3, ge=0, description="further attempts at most")
+    deadline_s: float = Field(180.0, gt=0, description="of all attempts together, seconds")
+    concurrency: int = Field(4, ge=1, description="calls at once")
+    cache: int = Field(0, ge=0, description="replies kept in memory")
+    price_in: float = Field(0.0, ge=0, description="of a million tokens of prompt")
+    price_out: float = Field(0.0, ge=0, description="of a million tokens of reply")
+    budget: float | None = Field(None, gt=0, description="what a process may spend")
+    threads: int = Field(0, ge=0, description="for transformers; 0 lets it choose")
+    device: str | None = Field(None, description="for transformers, such as cuda")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.provider != "none" and not self.model:
+            raise ValueError(f"provider {self.provider} needs a model")
+        if self.provider == "azure" and not (self.base_url and self.api_version):
+            raise ValueError("provider azure needs base_url and api_version")
+        if self.budget is not None and not (self.price_in or self.price_out):
+            raise ValueError("a budget needs price_in and price_out, or nothing is ever spent")
+        return self
+
+
+class RerankerConfig(_Strict):
+    """Which model re-orders what was found."""
+
+    provider: Literal["none", "dashscope", "rerank-api", "transformers"] = Field(
+        "none", description="where the model runs"
+    )
+    model: str | None = Field(None, description="its name there, or a folder for transformers")
+    base_url: str | None = Field(None, description="of the server; '/rerank' is added to it")
+    api_key: SecretName | None = Field(
+        None, description="variable with the server's key", json_schema_extra={"secret": True}
+    )
+    timeout_s: float = Field(10.0, gt=0, description="of one request, seconds")
+    retries: int = Field(1, ge=0, description="further attempts at most")
+    concurrency: int = Field(4, ge=1, description="requests at once")
+    threads: int = Field(0, ge=0, description="for transformers; 0 lets it choose")
+    device: str | None = Field(None, description="for transformers, such as cuda")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.provider != "none" and not self.model:
+            raise ValueError(f"provider {self.provider} needs a model")
+        if self.provider == "rerank-api" and not self.base_url:
+            raise ValueError("provider rerank-api needs a base_url")
+        return self
 
 
 class RetrievalConfig(_Strict):
@@ -76,12 +168,66 @@ class RetrievalConfig(_Strict):
     floor: bool = Field(True, description="return nothing when nothing fits the query")
 
 
+class ChatConfig(_Strict):
+    """What a reply is made of, besides the evidence."""
+
+    budget_ms: float | None = Field(
+        300.0, gt=0, description="what memory may take before a reply is made without it, ms"
+    )
+    history_turns: int = Field(6, ge=0, description="last turns of the session always shown")
+    history_tokens: int = Field(2000, ge=0, description="tokens of history at most")
+
+
+class ScheduleConfig(_Strict):
+    """When the backend works, once the application was started with ``start()``."""
+
+    after_messages: int = Field(20, ge=1, description="consolidate when so many are pending")
+    after_idle_s: float = Field(20.0, gt=0, description="or when none came for so many seconds")
+    consolidate_every_s: float = Field(60.0, gt=0, description="or when one waited so long")
+    reflect_every_s: float = Field(900.0, gt=0, description="reflect so long after new facts")
+    tick_s: float = Field(1.0, gt=0, description="seconds between looks at what is due")
+    workers: int = Field(2, ge=1, description="scopes that are worked on at the same time")
+    backoff_s: float = Field(5.0, gt=0, description="wait after a failure, doubled by the next")
+    backoff_limit_s: float = Field(600.0, gt=0, description="longest wait after failures")
+    close_s: float = Field(10.0, ge=0, description="how long close() consolidates what is left")
+
+
+class ConsolidationConfig(_Strict):
+    """How messages become observations."""
+
+    operation: FilePath | None = Field(None, description="YAML of another operation")
+    batch_messages: int = Field(20, ge=1, le=200, description="messages of a batch at most")
+    batch_tokens: int = Field(1500, ge=100, description="tokens of a batch's messages, about")
+    context_turns: int = Field(4, ge=0, le=50, description="turns before them that are shown")
+    attempts: int = Field(5, ge=1, description="failures after which a message is parked")
+    lease_s: float = Field(120.0, gt=0, description="how long a dead process keeps its scope")
+
+
+class ReflectionConfig(_Strict):
+    """How observations become insights."""
+
+    operation: FilePath | None = Field(None, description="YAML of another operation")
+    threshold: int = Field(6, ge=1, description="fresh facts from which new subjects are sought")
+    batch: int = Field(50, ge=1, le=500, description="fresh facts of a run at most")
+    subjects: int = Field(3, ge=0, description="new subjects of a run at most; 0 is any number")
+    calls: int = Field(4, ge=1, description="questions about values a run at most")
+    long_range: bool = Field(True, description="compare fresh facts with older ones once more")
+    lease_s: float = Field(120.0, gt=0, description="how long a dead process keeps its scope")
+
+
 class Config(_Strict):
     """All settings."""
 
     store: StoreConfig = StoreConfig()
     embedder: EmbedderConfig = EmbedderConfig()
+    generator: GeneratorConfig = GeneratorConfig()
+    reranker: RerankerConfig = RerankerConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
+    consolidation: ConsolidationConfig = ConsolidationConfig()
+    chat: ChatConfig = ChatConfig()
+    reflection: ReflectionConfig = ReflectionConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    prompts: FilePath | None = Field(None, description="folder of LANGUAGE.yaml prompt files")
     time_zone: TimeZone = Field("UTC", description="zone that 'yesterday' is meant in")
 
     def dump(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ is pulled and checked ever after.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
@@ -106,14 +106,15 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 )
 
 
-def find_preset(name: str) -> Preset:
+def find_preset(name: str, *, others: Iterable[str] = ()) -> Preset:
     """The preset of that name.
 
     Raises:
-        InvalidInput: no such preset; lists the known ones.
+        InvalidInput: no such preset; lists the known ones and ``others``.
     """
     if name not in PRESETS:
-        raise InvalidInput("model", f"{name!r} is unknown; {suggest(name, PRESETS)}")
+        known = suggest(name, [*PRESETS, *others])
+        raise InvalidInput("model", f"{name!r} is unknown; {known}")
     return PRESETS[name]
 
 

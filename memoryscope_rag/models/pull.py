@@ -1,20 +1,18 @@
 """Getting a preset's files, from the model hub or from a folder, all or nothing.
 
 A pull works in a hidden folder beside its destination and renames it at the end, so whoever
-looks sees no model or a whole one, with ``CHECKSUMS.json`` in it. The hub is asked through
-``huggingface_hub``, which honours ``HF_ENDPOINT`` and the token that the user logged in with.
+looks sees no model or a whole one, with ``CHECKSUMS.json`` in it.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from memoryscope_rag.errors import ModelCorrupt, ModelError, ModelNotFound
+from memoryscope_rag.errors import ModelCorrupt, ModelNotFound
+from memoryscope_rag.models.chat_presets import CHAT_PRESETS
 from memoryscope_rag.models.files import (
     MANIFEST_NAME,
     TOKENIZER_NAME,
@@ -24,7 +22,10 @@ from memoryscope_rag.models.files import (
     locate,
     read_manifest,
 )
+from memoryscope_rag.models.hub import download
 from memoryscope_rag.models.presets import Preset, find_preset
+from memoryscope_rag.models.pull_chat import pull_chat
+from memoryscope_rag.models.staging import staged
 
 
 def pull(
@@ -38,11 +39,13 @@ def pull(
     """Put the files of a preset into ``destination/name`` and return the folder they are in.
 
     Files that are there and right are left alone, and nothing is asked of the hub; damaged ones
-    are replaced. A preset that an installed package brings is only looked up.
+    are replaced. An embedding model that an installed package brings is only looked up.
 
     Args:
+        name: of an embedding model or a chat model.
         destination: the folder of models; ``~/.cache/memoryscope-rag/models`` by default.
-        source_folder: a folder with the files, or with a folder ``name`` of them, to copy from.
+        source_folder: a folder with the files, or with a folder ``name`` of them, to copy from;
+            for a chat model also a GGUF file.
         token: for the hub, in place of the one the user logged in with.
         progress: whether to draw a bar on stderr.
 
@@ -52,32 +55,25 @@ def pull(
         ModelCorrupt: what came is not what was pinned, or was recorded at the first pull.
         ModelError: the hub cannot be reached or the disk is full; ``retryable``.
     """
-    preset = find_preset(name)
     destination = (destination or default_cache_dir()).expanduser()
     folder = destination / name
+    if name in CHAT_PRESETS:
+        chat = CHAT_PRESETS[name]
+        return pull_chat(chat, folder, source=source_folder, token=token, progress=progress)
+    preset = find_preset(name, others=CHAT_PRESETS)
     if _is_whole(preset, folder):
         return folder
     if source_folder is None and preset.repo is None:
         return locate(name, models_dir=destination, cache_dir=destination).graph.parent
     record = read_manifest(folder)
-    try:
-        destination.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=destination))
-    except OSError as error:
-        raise ModelError(f"cannot write to {destination}: {error}", retryable=True) from error
-    try:
-        fresh = staging / name
-        fresh.mkdir()
+    with staged(folder) as fresh:
         if source_folder is not None:
             _copy(preset, source_folder, fresh)
         else:
-            _download(preset, staging / "hub", fresh, token=token, progress=progress)
+            assert preset.repo is not None
+            files = (preset.model_file, preset.tokenizer_file)
+            download(preset.repo, files, fresh, token=token, progress=progress)
         _record(preset, fresh, record)
-        _replace(fresh, folder, staging / "old")
-    except OSError as error:
-        raise ModelError(f"cannot store the model {name}: {error}", retryable=True) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return folder
 
 
@@ -105,46 +101,6 @@ def _copy(preset: Preset, source: Path, fresh: Path) -> None:
         raise ModelNotFound(f"no {TOKENIZER_NAME} in {place}")
 
 
-def _download(
-    preset: Preset, scratch: Path, fresh: Path, *, token: str | None, progress: bool
-) -> None:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
-    from huggingface_hub.errors import LocalEntryNotFoundError as Unreachable
-    from huggingface_hub.utils.tqdm import tqdm
-
-    class Silent(tqdm):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]
-
-    # The base of the hub's errors is that of the HTTP library, another in each major version.
-    failures: tuple[type[Exception], ...] = (
-        OSError,
-        *(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception)),
-    )
-    assert preset.repo is not None
-    for file in (preset.model_file, preset.tokenizer_file):
-        try:
-            path = hf_hub_download(
-                preset.repo,
-                file,
-                local_dir=scratch,
-                token=token,
-                tqdm_class=None if progress else Silent,
-            )
-        except Unreachable as error:
-            raise ModelError(
-                f"cannot reach the hub for {preset.repo}: {error.__cause__ or error}; on another "
-                "machine pull it and copy the folder, then let MEMORYSCOPE_MODELS name its place",
-                retryable=True,
-            ) from error
-        except (EntryNotFoundError, RepositoryNotFoundError) as error:
-            raise ModelNotFound(f"the hub has no {file} in {preset.repo}") from error
-        except failures as error:
-            raise ModelError(f"pulling {preset.repo} failed: {error}", retryable=True) from error
-        shutil.move(path, fresh / Path(file).name)
-
-
 def _record(preset: Preset, fresh: Path, earlier: Mapping[str, str]) -> None:
     """Check what came and write down its checksums."""
     checksums: dict[str, str] = {}
@@ -154,14 +110,3 @@ def _record(preset: Preset, fresh: Path, earlier: Mapping[str, str]) -> None:
         checksums[path.name] = check_sha256(path, pinned or earlier.get(path.name), what)
     text = json.dumps({"model": preset.name, "repo": preset.repo, "sha256": checksums}, indent=2)
     (fresh / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
-
-
-def _replace(fresh: Path, folder: Path, aside: Path) -> None:
-    if folder.exists():
-        folder.rename(aside)
-    try:
-        fresh.rename(folder)
-    except OSError:
-        if aside.exists() and not folder.exists():
-            aside.rename(folder)
-        raise

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from memoryscope_rag.errors import InvalidInput, ModelError
-from memoryscope_rag.ports import Clock, Embedder, Generator, Reranker
+from memoryscope_rag.ports import ChatMessage, Clock, Embedder, Generator, Reranker
 from memoryscope_rag.testing.fakes import (
     FrozenClock,
     HashEmbedder,
@@ -81,13 +81,27 @@ def test_scripted_reranker() -> None:
 
 
 def test_scripted_generator() -> None:
-    model = ScriptedGenerator(["one", ModelError("down"), "three"])
+    asked = ChatMessage("user", "hi there")
+    model = ScriptedGenerator(
+        ["one", ModelError("down"), lambda messages: messages[-1].content.upper()]
+    )
     assert isinstance(model, Generator)
-    assert asyncio.run(model.generate([("user", "hi")])) == "one"
-    with pytest.raises(ModelError, match="down"):
-        asyncio.run(model.generate([]))
-    assert model.left == 1
-    assert asyncio.run(model.generate([])) == "three"
-    with pytest.raises(AssertionError, match="no reply left"):
-        asyncio.run(model.generate([]))
-    assert model.history[0] == (("user", "hi"),)
+
+    async def run() -> None:
+        reply = await model.generate([asked], schema={"type": "object"})
+        assert (reply.text, reply.model) == ("one", "scripted")
+        with pytest.raises(ModelError, match="down"):
+            await model.generate([])
+        pieces = [delta async for delta in model.stream([asked])]
+        assert [delta.text for delta in pieces] == ["HI ", "THERE", ""]
+        assert pieces[-1].reply is not None
+        assert pieces[-1].reply.text == "HI THERE"
+        with pytest.raises(AssertionError, match="no reply left"):
+            await model.generate([])
+        await model.close()
+
+    asyncio.run(run())
+    assert model.history[0] == (asked,)
+    assert model.schemas[:2] == [{"type": "object"}, None]
+    assert model.calls == 4
+    assert model.closed
