@@ -16,14 +16,20 @@ import asyncio
 import contextlib
 import hashlib
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 from zoneinfo import ZoneInfo
 
-from memoryscope_rag.build import build_embedder, build_ranker, build_store
+from memoryscope_rag.build import (
+    build_embedder,
+    build_generator,
+    build_ranker,
+    build_reranker,
+    build_store,
+)
 from memoryscope_rag.configs.load import load_config
 from memoryscope_rag.configs.model import Config
 from memoryscope_rag.errors import (
@@ -33,16 +39,21 @@ from memoryscope_rag.errors import (
     StoreUnavailable,
     UnknownId,
 )
+from memoryscope_rag.operations.backend import Backend
+from memoryscope_rag.operations.chat import Chat, ChatDelta, ChatOptions, ChatReply, ChatRequest
+from memoryscope_rag.operations.consolidate import ConsolidationReport
 from memoryscope_rag.operations.import_ import ImportReport, import_lines
 from memoryscope_rag.operations.portability import export_lines
 from memoryscope_rag.operations.record import index_fact, record
 from memoryscope_rag.operations.reembed import embed_missing, reembed
+from memoryscope_rag.operations.reflect import ReflectionReport
 from memoryscope_rag.operations.retrieve import build_retrieve, retrieve
 from memoryscope_rag.operations.session_locks import SessionLocks
 from memoryscope_rag.ports import (
     Clock,
     Embedder,
     Forgotten,
+    Generator,
     MemoryStore,
     NodeFilter,
     Page,
@@ -66,8 +77,9 @@ from memoryscope_rag.schema import (
     utc_now,
 )
 from memoryscope_rag.temporal import find_times, reading
-from memoryscope_rag.workers.base import Deadline, Services
+from memoryscope_rag.workers.base import NO_PROMPTS, Deadline, Services
 from memoryscope_rag.workers.frontend import RetrievalState
+from memoryscope_rag.workers.prompts import Prompts
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) while long work goes on."""
@@ -96,6 +108,7 @@ class AsyncMemoryScope:
         embedder: Embedder | None,
         *,
         reranker: Reranker | None = None,
+        generator: Generator | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.config = config
@@ -108,9 +121,17 @@ class AsyncMemoryScope:
             clock=self._clock,
             embedder=embedder,
             reranker=reranker,
+            generator=generator,
+            prompts=NO_PROMPTS if generator is None else Prompts.load(config.prompts),
         )
+        self._generator = generator
+        self._backend = Backend(services, config)
         self._retrieve = build_retrieve(services, config.retrieval.operation)
         self._sessions = SessionLocks()
+        self._closed = False
+        self._chat = Chat(
+            services, config, retrieve=self.retrieve, record=self.record_many, zone=_zone
+        )
 
     @classmethod
     async def open(
@@ -120,13 +141,15 @@ class AsyncMemoryScope:
         config: Config | None = None,
         embedder: Embedder | None = None,
         reranker: Reranker | None = None,
+        generator: Generator | None = None,
         clock: Clock | None = None,
         reembedding: bool = False,
     ) -> Self:
         """Open the memory kept in the SQLite file ``path``, made when it is missing.
 
-        ``config`` is what :func:`~memoryscope_rag.load_config` gives by default. ``embedder``
-        stands in for the one that the settings name. ``reembedding`` opens a file whose vectors
+        ``config`` is what :func:`~memoryscope_rag.load_config` gives by default. ``embedder``,
+        ``reranker`` and ``generator`` stand in for those that the settings name, and are closed
+        with the application. ``reembedding`` opens a file whose vectors
         are of another model, for :meth:`reembed` to make them anew.
 
         Raises:
@@ -137,7 +160,7 @@ class AsyncMemoryScope:
         """
         config = config or load_config()
         return await asyncio.to_thread(
-            cls._open, path, config, embedder, reranker, clock, reembedding
+            cls._open, path, config, embedder, reranker, generator, clock, reembedding
         )
 
     @classmethod
@@ -147,6 +170,7 @@ class AsyncMemoryScope:
         config: Config,
         embedder: Embedder | None,
         reranker: Reranker | None,
+        generator: Generator | None,
         clock: Clock | None,
         reembedding: bool,
     ) -> Self:
@@ -158,8 +182,18 @@ class AsyncMemoryScope:
         store: MemoryStore | None = None
         try:
             store = build_store(config, embedder, reembedding=reembedding)
-            return cls(config, store, embedder, reranker=reranker, clock=clock)
+            generator = generator or build_generator(config)
+            return cls(
+                config,
+                store,
+                embedder,
+                reranker=reranker or build_reranker(config),
+                generator=generator,
+                clock=clock,
+            )
         except BaseException:
+            if generator is not None:
+                asyncio.run(generator.close())
             if store is not None:
                 asyncio.run(store.close())
             if embedder is not None:
@@ -195,7 +229,7 @@ class AsyncMemoryScope:
             speaker=speaker,
             metadata=metadata or {},
         )
-        return (await self.record_many([message], scope=scope))[0]
+        return (await self._record([message], scope, made_up=message_id is None))[0]
 
     async def record_many(
         self, messages: Iterable[NewMessage], *, scope: Scope | str
@@ -205,12 +239,17 @@ class AsyncMemoryScope:
         Raises DuplicateId when ids were refused because other content holds them; everything
         else of the batch is stored by then.
         """
-        batch = list(messages)
+        return await self._record(list(messages), scope, made_up=False)
+
+    async def _record(
+        self, batch: Sequence[NewMessage], scope: Scope | str, *, made_up: bool
+    ) -> tuple[Recorded, ...]:
         if not batch:
             return ()
         where = as_scope(scope)
         async with self._sessions.hold(where, {message.session_id for message in batch}):
-            outcome = await record(self._store, self._embedder, where, batch)
+            outcome = await record(self._store, self._embedder, where, batch, made_up=made_up)
+        self._backend.noticed(where, sum(item.status == "stored" for item in outcome))
         refused = [item.message.id for item in outcome if item.status == "refused"]
         if refused:
             raise DuplicateId(
@@ -304,6 +343,32 @@ class AsyncMemoryScope:
                 "node id", f"{node_id!r} is part of a message; forget(message_ids=...) removes it"
             )
         await self._store.delete_nodes(where, [node_id])
+
+    async def expire(self, node_id: str, *, scope: Scope | str) -> MemoryNode:
+        """Close an observation, note or insight: from now on it is not believed any more.
+
+        It stays in history, and ``as_of`` sees it. One that is closed already stays as it is.
+        Raises UnknownId, InvalidInput for a conversation node.
+        """
+        where = as_scope(scope)
+        for _ in range(5):
+            node = await self.get(node_id, scope=where)
+            if node.kind == "conversation":
+                raise InvalidInput(
+                    "node id", f"{node_id!r} is a recorded message, which never changes"
+                )
+            if node.valid_to is not None:
+                return node
+            now = self._clock.now()
+            try:
+                return await self._store.update_node(
+                    where,
+                    await index_fact(None, node.with_(valid_to=now)),  # the vector stays
+                    version=node.version,
+                )
+            except StoreUnavailable:
+                continue  # another writer was first: read its version and try again
+        raise StoreUnavailable(f"node {node_id!r} keeps being changed by other writers")
 
     async def forget(
         self,
@@ -408,6 +473,44 @@ class AsyncMemoryScope:
         )
         return await retrieve(self._retrieve, state)
 
+    async def chat(
+        self,
+        query: str,
+        *,
+        scope: Scope | str,
+        session_id: str = "default",
+        **options: Unpack[ChatOptions],
+    ) -> ChatReply:
+        """A reply of the chat model, which is given what memory holds; the turn is recorded.
+
+        :class:`~memoryscope_rag.operations.chat.ChatRequest` says what the options mean. A memory
+        that fails or is late costs the reply its evidence and adds to ``warnings``.
+
+        Raises:
+            ConfigError: no chat model is configured.
+            InvalidInput: the query is empty, or an option cannot be.
+            DuplicateId: ``message_id`` belongs to another message.
+            ModelError: the model failed; the user's turn is in the log all the same.
+        """
+        request = ChatRequest(query=query, scope=as_scope(scope), session_id=session_id, **options)
+        return await self._chat.reply(request)
+
+    def chat_stream(
+        self,
+        query: str,
+        *,
+        scope: Scope | str,
+        session_id: str = "default",
+        **options: Unpack[ChatOptions],
+    ) -> AsyncGenerator[ChatDelta, None]:
+        """As :meth:`chat`, in pieces: the evidence first, the whole reply last.
+
+        Close the iterator to stop early; the part that was said is recorded, with the metadata
+        ``partial``. Errors in the arguments are raised at once, others while iterating.
+        """
+        request = ChatRequest(query=query, scope=as_scope(scope), session_id=session_id, **options)
+        return self._chat.stream(request)
+
     async def get(self, node_id: str, *, scope: Scope | str) -> MemoryNode:
         """One node. Raises UnknownId."""
         found = await self._store.nodes(as_scope(scope), [node_id])
@@ -460,6 +563,45 @@ class AsyncMemoryScope:
         """Counts of one scope, or of the whole store."""
         return await self._store.stats(None if scope is None else as_scope(scope))
 
+    async def generation(self, *, scope: Scope | str) -> int:
+        """A counter that every write to the scope raises, by whatever process; cheap to ask for."""
+        return await self._store.generation(as_scope(scope))
+
+    # ------------------------------------------------------------ behind the chat
+
+    async def consolidate(self, *, scope: Scope | str) -> ConsolidationReport:
+        """Turn what is pending into observations now; what became of it is in the report.
+
+        Raises StoreError; a failing model is no error but ``failed`` and ``parked`` in the report.
+        """
+        return await self._backend.consolidate(as_scope(scope))
+
+    async def reflect(self, *, scope: Scope | str) -> ReflectionReport:
+        """Turn observations into insights now. Raises StoreError; see the report for failures."""
+        return await self._backend.reflect(as_scope(scope))
+
+    async def retry_parked(self, *, scope: Scope | str) -> int:
+        """Make parked messages pending again, for the next consolidation; how many there were."""
+        where = as_scope(scope)
+        total = 0
+        while parked := await self._store.messages(where, state="parked"):
+            await self._store.mark(where, [message.id for message in parked], "pending")
+            total += len(parked)
+        self._backend.noticed(where, total)
+        return total
+
+    async def flush(self, *, scope: Scope | str | None = None) -> int:
+        """Consolidate everything that is pending; how many messages still are, 0 when all went."""
+        return await self._backend.flush(None if scope is None else as_scope(scope))
+
+    async def start(self) -> None:
+        """Consolidate and reflect in the background from now on, as ``config.schedule`` says."""
+        await self._backend.start()
+
+    async def stop(self, *, wait: bool = True) -> None:
+        """End :meth:`start`; what is running is finished first, or without ``wait`` handed back."""
+        await self._backend.stop(wait=wait)
+
     # ------------------------------------------------------------ the whole store
 
     def export(self, *, scope: Scope | str) -> AsyncIterator[str]:
@@ -492,10 +634,21 @@ class AsyncMemoryScope:
         return await self._store.check()
 
     async def close(self) -> None:
-        """Finish what is running and close everything; a second call does nothing."""
+        """Finish what is running and close everything; a second call does nothing.
+
+        What was recorded through this application is consolidated first, for at most
+        ``schedule.close_s`` seconds; the rest stays pending.
+        """
+        if self._closed:
+            return
+        self._closed = True
         try:
-            await self._store.close()
+            await self._chat.finish()
+            await self._backend.close()
+            if self._generator is not None:
+                await self._generator.close()
         finally:
+            await self._store.close()
             if self._embedder is not None:
                 self._embedder.close()
 

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Collection, Coroutine, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Collection,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+)
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 from memoryscope_rag.app import AsyncMemoryScope, Progress
 from memoryscope_rag.configs.model import Config
 from memoryscope_rag.errors import StoreUnavailable
+from memoryscope_rag.operations.chat import ChatDelta, ChatOptions, ChatReply
+from memoryscope_rag.operations.consolidate import ConsolidationReport
 from memoryscope_rag.operations.import_ import ImportReport
+from memoryscope_rag.operations.reflect import ReflectionReport
 from memoryscope_rag.ports import (
     Clock,
     Embedder,
@@ -23,6 +34,7 @@ from memoryscope_rag.ports import (
     Reranker,
     StoreStats,
 )
+from memoryscope_rag.ports import Generator as ChatModel
 from memoryscope_rag.schema import (
     KINDS,
     Event,
@@ -61,6 +73,26 @@ class _LoopThread:
             future.cancel()
             raise
 
+    def iterate(self, items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
+        """``items`` one by one; closed where the caller stops, even in the midst of one."""
+        end = object()
+        one_at_a_time = asyncio.Lock()  # an interrupted step has to end before the closing begins
+
+        async def following() -> T | object:
+            async with one_at_a_time:
+                return await anext(items, end)
+
+        async def closing() -> None:
+            async with one_at_a_time:
+                await items.aclose()
+
+        try:
+            while (item := self.call(following())) is not end:
+                yield item  # type: ignore[misc]
+        finally:
+            if self._thread.is_alive():
+                self.call(closing())
+
     def stop(self) -> None:
         if self._thread.is_alive():
             self.loop.call_soon_threadsafe(self.loop.stop)
@@ -89,6 +121,7 @@ class MemoryScope:
         config: Config | None = None,
         embedder: Embedder | None = None,
         reranker: Reranker | None = None,
+        generator: ChatModel | None = None,
         clock: Clock | None = None,
         reembedding: bool = False,
     ) -> Self:
@@ -101,6 +134,7 @@ class MemoryScope:
                     config=config,
                     embedder=embedder,
                     reranker=reranker,
+                    generator=generator,
                     clock=clock,
                     reembedding=reembedding,
                 )
@@ -181,6 +215,10 @@ class MemoryScope:
         """Remove one observation, note or insight with its history."""
         self._thread.call(self._inner.delete(node_id, scope=scope))
 
+    def expire(self, node_id: str, *, scope: Scope | str) -> MemoryNode:
+        """Close an observation, note or insight: from now on it is not believed any more."""
+        return self._thread.call(self._inner.expire(node_id, scope=scope))
+
     def forget(
         self,
         *,
@@ -239,6 +277,32 @@ class MemoryScope:
             )
         )
 
+    def chat(
+        self,
+        query: str,
+        *,
+        scope: Scope | str,
+        session_id: str = "default",
+        **options: Unpack[ChatOptions],
+    ) -> ChatReply:
+        """A reply of the chat model, which is given what memory holds; the turn is recorded."""
+        return self._thread.call(
+            self._inner.chat(query, scope=scope, session_id=session_id, **options)
+        )
+
+    def chat_stream(
+        self,
+        query: str,
+        *,
+        scope: Scope | str,
+        session_id: str = "default",
+        **options: Unpack[ChatOptions],
+    ) -> Generator[ChatDelta, None, None]:
+        """As :meth:`chat`, in pieces: the evidence first, the whole reply last."""
+        return self._thread.iterate(
+            self._inner.chat_stream(query, scope=scope, session_id=session_id, **options)
+        )
+
     def get(self, node_id: str, *, scope: Scope | str) -> MemoryNode:
         """One node."""
         return self._thread.call(self._inner.get(node_id, scope=scope))
@@ -291,6 +355,38 @@ class MemoryScope:
     def stats(self, *, scope: Scope | str | None = None) -> StoreStats:
         """Counts of one scope, or of the whole store."""
         return self._thread.call(self._inner.stats(scope=scope))
+
+    def generation(self, *, scope: Scope | str) -> int:
+        """A counter that every write to the scope raises, by whatever process; cheap to ask for."""
+        return self._thread.call(self._inner.generation(scope=scope))
+
+    def consolidate(self, *, scope: Scope | str) -> ConsolidationReport:
+        """Turn what is pending into observations now; what became of it is in the report."""
+        return self._thread.call(self._inner.consolidate(scope=scope))
+
+    def reflect(self, *, scope: Scope | str) -> ReflectionReport:
+        """Turn observations into insights now."""
+        return self._thread.call(self._inner.reflect(scope=scope))
+
+    def retry_parked(self, *, scope: Scope | str) -> int:
+        """Make parked messages pending again, for the next consolidation; how many there were."""
+        return self._thread.call(self._inner.retry_parked(scope=scope))
+
+    def flush(self, *, scope: Scope | str | None = None) -> int:
+        """Consolidate everything that is pending; how many messages still are, 0 when all went."""
+        return self._thread.call(self._inner.flush(scope=scope))
+
+    def start(self) -> None:
+        """Consolidate and reflect in the background from now on, as ``config.schedule`` says."""
+        self._thread.call(self._inner.start())
+
+    def stop(self, *, wait: bool = True) -> None:
+        """End :meth:`start`; what is running is finished first, or without ``wait`` handed back."""
+        self._thread.call(self._inner.stop(wait=wait))
+
+    def call(self, work: Callable[[AsyncMemoryScope], Coroutine[Any, Any, T]]) -> T:
+        """Run what is written for an AsyncMemoryScope on the loop of this memory."""
+        return self._thread.call(work(self._inner))
 
     def export(self, *, scope: Scope | str) -> Iterator[str]:
         """A scope as JSON lines: every message, every fact with its earlier versions."""

@@ -275,7 +275,7 @@ def test_switching_the_embedder_is_refused_then_done(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="reembed"):
         MemoryScope.open(path, embedder=HashEmbedder(32))
     with MemoryScope.open(path, embedder=HashEmbedder(32), reembedding=True) as memory:
-        assert memory.reembed() == 2
+        assert memory.reembed() == 3  # two turns, and the fact that closing drew from them
         assert found(memory, "Lisbon")[0] == "I moved to Lisbon"
     with MemoryScope.open(path, embedder=HashEmbedder(32)) as memory:
         assert memory.check() == ()
@@ -338,7 +338,7 @@ def test_explain_shows_every_part_of_the_score(memory: MemoryScope) -> None:
     assert top.parts
     assert top.score == pytest.approx(sum(part.contribution for part in top.parts), abs=1e-3)
     assert top.found_by == ("query",)
-    assert {"set_query", "retrieve_evidence", "fuse_rerank"} <= set(evidence.timings)
+    assert {"set_query", "retrieve_candidates", "fuse_rerank"} <= set(evidence.timings)
     assert memory.retrieve("cello", scope="ann", floor=False).items[0].parts == ()
 
 

@@ -23,11 +23,13 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
+from memoryscope_rag.configs.load import packaged_text
 from memoryscope_rag.errors import ConfigError, ModelError, suggest
 from memoryscope_rag.workers.base import Deadline, Services, Worker
 
@@ -99,6 +101,14 @@ class Operation(Generic[State]):
             raise ConfigError(f"operation {name!r}: no worker gives {gives!r}, its result")
         return cls(name, tuple(built))
 
+    def lend(self, services: Services) -> Operation[State]:
+        """The same operation over other services, such as a generator that is counted."""
+        stages = tuple(
+            tuple(type(worker)(services, worker.params) for worker in stage)
+            for stage in self.stages
+        )
+        return Operation(self.name, stages)
+
     async def run(
         self, state: State, deadline: Deadline
     ) -> tuple[State, tuple[str, ...], dict[str, float]]:
@@ -137,6 +147,34 @@ class Operation(Generic[State]):
             }
             state = dataclasses.replace(state, **changes)  # type: ignore[type-var]
         return state, tuple(left_out), timings
+
+
+def load_operation(
+    name: str,
+    state: type[State],
+    stages: Sequence[StageSpec] | Path | None,
+    *,
+    default: str,
+    ours: Mapping[str, WorkerClass],
+    extra: Mapping[str, WorkerClass] | None,
+    services: Services,
+    gives: str,
+) -> Operation[State]:
+    """The operation given as stages, by a YAML file, or else by the packaged file ``default``.
+
+    Its workers are ``ours``, those of installed packages and ``extra``, by name. Raises
+    ConfigError.
+    """
+    if stages is None:
+        stages = parse_stages(packaged_text("operations", default), default)
+    elif isinstance(stages, Path):
+        try:
+            text = stages.read_text("utf-8")
+        except OSError as error:
+            raise ConfigError(f"cannot read operation {stages}: {error.strerror}") from None
+        stages = parse_stages(text, str(stages))
+    known = {**installed_workers(), **(extra or {}), **ours}
+    return Operation.build(name, state, stages, known=known, services=services, gives=gives)
 
 
 def parse_stages(text: str, source: str) -> list[StageSpec]:

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Mapping, Sequence
 
 from memoryscope_rag import indexing, lexical
-from memoryscope_rag.errors import ModelError
 from memoryscope_rag.ports import Embedder, FloatArray, IndexedNode, LogEntry, MemoryStore, Recorded
 from memoryscope_rag.schema import MAX_NAME, MemoryNode, NewMessage, Scope
 from memoryscope_rag.temporal import is_question
-
-_log = logging.getLogger(__name__)
+from memoryscope_rag.workers.indexed import embed_nodes, index_facts
 
 Turn = tuple[str | None, str]
 """Speaker (or role) and content, as :mod:`memoryscope_rag.indexing` wants the turns before."""
 
 
 async def record(
-    store: MemoryStore, embedder: Embedder | None, scope: Scope, messages: Sequence[NewMessage]
+    store: MemoryStore,
+    embedder: Embedder | None,
+    scope: Scope,
+    messages: Sequence[NewMessage],
+    *,
+    made_up: bool = False,
 ) -> tuple[Recorded, ...]:
     """Record ``messages`` in the order given; one outcome each.
 
-    A failing embedder costs no message: what could not be embedded is stored, found by its words,
-    and gets its vectors by ``reembed``.
+    ``made_up`` ids were drawn a moment ago, so the store is not asked whether it knows them
+    (known messages are not embedded again). A failing embedder costs no message: what could not
+    be embedded is stored, found by its words, and gets its vectors by ``reembed``.
     """
-    here = {m.id for m in await store.get_messages(scope, [m.id for m in messages])}
+    ids = [] if made_up else [message.id for message in messages]
+    here = {message.id for message in await store.get_messages(scope, ids)} if ids else set()
     before = await _turns_before(store, scope, messages)
     drafts: list[tuple[NewMessage, list[tuple[MemoryNode, str]]]] = []
     for message in messages:
@@ -44,28 +48,6 @@ async def record(
     return await store.append(scope, entries)
 
 
-async def embed_nodes(
-    embedder: Embedder | None, nodes: Sequence[tuple[MemoryNode, str]]
-) -> Mapping[str, tuple[FloatArray, FloatArray]]:
-    """Vectors of (node, text with context) by node id: of the node, of it with its context.
-
-    Empty when there is no embedder or when it fails.
-    """
-    if embedder is None or not nodes:
-        return {}
-    texts = [indexing.document_text(_who(node), node.content) for node, _ in nodes]
-    texts += [context for _, context in nodes]
-    try:
-        vectors = await embedder.embed(texts, "document")
-    except ModelError as error:
-        _log.warning("%d nodes stored without vectors: %s", len(nodes), type(error).__name__)
-        return {}
-    return {
-        node.id: (vectors[index], vectors[len(nodes) + index])
-        for index, (node, _) in enumerate(nodes)
-    }
-
-
 async def context_texts(
     store: MemoryStore, scope: Scope, nodes: Sequence[MemoryNode]
 ) -> tuple[str, ...]:
@@ -75,7 +57,7 @@ async def context_texts(
     return tuple(
         indexing.context_text(
             [_turn(message) for message in around[node.seq][0]] if node.seq in around else [],
-            _who(node),
+            node.speaker,
             node.content,
         )
         for node in nodes
@@ -84,9 +66,8 @@ async def context_texts(
 
 async def index_fact(embedder: Embedder | None, node: MemoryNode) -> IndexedNode:
     """An observation, note or insight with its tokens and, unless that fails, its vectors."""
-    terms = tuple(lexical.analyze(node.content))
-    vectors = await embed_nodes(embedder, [(node, node.content)])
-    return IndexedNode(node, terms, terms, *vectors.get(node.id, (None, None)))
+    (indexed,) = await index_facts(embedder, [node])
+    return indexed
 
 
 async def _turns_before(
@@ -121,7 +102,7 @@ def _nodes(
             role=message.role,
             span=(start, end),
         )
-        nodes.append((node, indexing.context_text(previous, _who(node), node.content)))
+        nodes.append((node, indexing.context_text(previous, node.speaker, node.content)))
     return nodes
 
 
@@ -149,7 +130,3 @@ def _indexed(
 
 def _turn(message: NewMessage) -> Turn:
     return (message.speaker, message.content)
-
-
-def _who(node: MemoryNode) -> str | None:
-    return node.speaker

@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from memoryscope_rag.errors import ModelError
-from memoryscope_rag.operations.record import context_texts, embed_nodes
+from memoryscope_rag.operations.record import context_texts
 from memoryscope_rag.ports import Embedder, MemoryStore
 from memoryscope_rag.schema import MemoryNode, Scope
+from memoryscope_rag.workers.indexed import embed_nodes
 
 BATCH = 128
 

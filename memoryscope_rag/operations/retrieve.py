@@ -6,15 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from memoryscope_rag.configs.load import packaged_text
-from memoryscope_rag.errors import ConfigError
-from memoryscope_rag.operations.base import (
-    Operation,
-    StageSpec,
-    WorkerClass,
-    installed_workers,
-    parse_stages,
-)
+from memoryscope_rag.operations.base import Operation, StageSpec, WorkerClass, load_operation
 from memoryscope_rag.schema import Evidence
 from memoryscope_rag.workers.base import Services
 from memoryscope_rag.workers.frontend import FRONTEND, RetrievalState
@@ -30,17 +22,15 @@ def build_retrieve(
 
     ``extra`` adds worker classes by name to ours and to those of installed packages.
     """
-    if stages is None:
-        stages = parse_stages(packaged_text("operations", "retrieve.yaml"), "retrieve.yaml")
-    elif isinstance(stages, Path):
-        try:
-            text = stages.read_text("utf-8")
-        except OSError as error:
-            raise ConfigError(f"cannot read operation {stages}: {error.strerror}") from None
-        stages = parse_stages(text, str(stages))
-    known = {**installed_workers(), **(extra or {}), **FRONTEND}
-    return Operation.build(
-        "retrieve", RetrievalState, stages, known=known, services=services, gives="result"
+    return load_operation(
+        "retrieve",
+        RetrievalState,
+        stages,
+        default="retrieve.yaml",
+        ours=FRONTEND,
+        extra=extra,
+        services=services,
+        gives="result",
     )
 
 

@@ -17,11 +17,16 @@ from typing import ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from memoryscope_rag.ports import Clock, Embedder, MemoryStore, Reranker
+from memoryscope_rag.ports import Clock, Embedder, Generator, MemoryStore, Reranker
 from memoryscope_rag.scoring import LinearRanker
+from memoryscope_rag.workers.prompts import Prompts
 
 T = TypeVar("T")
 State = TypeVar("State")
+
+
+NO_PROMPTS = Prompts({})
+"""For an application without a chat model."""
 
 
 class NoParams(BaseModel):
@@ -39,6 +44,8 @@ class Services:
     clock: Clock
     embedder: Embedder | None = None
     reranker: Reranker | None = None
+    generator: Generator | None = None
+    prompts: Prompts = NO_PROMPTS
 
 
 @dataclass(frozen=True, slots=True)

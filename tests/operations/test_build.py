@@ -167,11 +167,13 @@ def test_the_default_operation_builds_and_so_does_one_with_parameters(tmp_path: 
     assert len(build_retrieve(SERVICES).stages) == 5
     path = tmp_path / "own.yaml"
     path.write_text(
-        "stages: [[set_query, extract_time], {retrieve_evidence: {limit: 5}}, fuse_rerank,"
+        "stages: [[set_query, extract_time], {retrieve_candidates: {evidence: 5}}, fuse_rerank,"
         " pack_evidence]",
         "utf-8",
     )
-    with pytest.raises(ConfigError, match="reads 'memory' before any worker gives it"):
+    assert len(build_retrieve(SERVICES, path).stages) == 4
+    path.write_text("stages: [set_query, fuse_rerank, pack_evidence]", "utf-8")
+    with pytest.raises(ConfigError, match="reads 'evidence' before any worker gives it"):
         build_retrieve(SERVICES, path)
 
 

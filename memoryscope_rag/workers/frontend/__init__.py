@@ -4,7 +4,7 @@ from memoryscope_rag.workers.frontend.extract_time import ExtractTime
 from memoryscope_rag.workers.frontend.fuse_rerank import FuseRerank
 from memoryscope_rag.workers.frontend.pack_evidence import PackEvidence
 from memoryscope_rag.workers.frontend.read_message import ReadMessage
-from memoryscope_rag.workers.frontend.retrieve import RetrieveEvidence, RetrieveMemory
+from memoryscope_rag.workers.frontend.retrieve import RetrieveCandidates
 from memoryscope_rag.workers.frontend.semantic_rank import SemanticRank
 from memoryscope_rag.workers.frontend.set_query import SetQuery
 from memoryscope_rag.workers.frontend.state import RetrievalState
@@ -15,8 +15,7 @@ FRONTEND = {
         ReadMessage,
         SetQuery,
         ExtractTime,
-        RetrieveMemory,
-        RetrieveEvidence,
+        RetrieveCandidates,
         SemanticRank,
         FuseRerank,
         PackEvidence,

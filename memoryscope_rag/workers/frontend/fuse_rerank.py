@@ -5,10 +5,12 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
-from memoryscope_rag.schema import EvidenceItem, MemoryNode
+from memoryscope_rag.schema import EvidenceItem, MemoryNode, ScorePart
+from memoryscope_rag.scoring import LIFT, LinearRanker
 from memoryscope_rag.workers.base import Worker
-from memoryscope_rag.workers.frontend.ranking import Ranked, rank
+from memoryscope_rag.workers.frontend.ranking import RAISED_BY, Ranked, rank
 from memoryscope_rag.workers.frontend.state import RetrievalState
 
 FLOOR_FROM = 100
@@ -16,6 +18,11 @@ FLOOR_FROM = 100
 rare words are not rare yet and scores are low; there is also little that could be in the way."""
 SPARE = 10
 """So many more than ``limit`` are read, for those that fall away as repetitions."""
+
+
+OUTDATED = 2.0
+"""What a turn loses whose facts have all been contradicted since, in units of the score: the turn
+that says so comes before it, and "where did she work before?" still finds it."""
 
 
 class FuseRerank(Worker[RetrievalState]):
@@ -41,6 +48,11 @@ class FuseRerank(Worker[RetrievalState]):
             return state
         order = reorder(order, state.reranked)
         nodes = await self.services.store.nodes(state.scope, [item.id for item in order])
+        outdated = await self._outdated(state, nodes)
+        if outdated and not state.reranked:
+            order = sorted(order, key=lambda item: -item.score + OUTDATED * (item.id in outdated))
+            place = {item.id: number for number, item in enumerate(order)}
+            nodes = tuple(sorted(nodes, key=lambda node: place[node.id]))
         shown = {message.id for message in state.recent}
         kept = distinct(
             [node for node in nodes if not (node.provenance and shown.issuperset(node.provenance))]
@@ -49,13 +61,43 @@ class FuseRerank(Worker[RetrievalState]):
         items = tuple(
             EvidenceItem(
                 node=node,
-                score=by_id[node.id].score,
-                parts=ranker.explain(by_id[node.id].row) if state.explain else (),
-                found_by=by_id[node.id].found_by if state.explain else (),
+                score=by_id[node.id].score - OUTDATED * (node.id in outdated),
+                outdated=node.id in outdated,
+                parts=_parts(ranker, by_id[node.id], node.id in outdated) if state.explain else (),
+                found_by=by_id[node.id].found_by,
             )
             for node in kept
         )
         return replace(state, ranked=items)
+
+    async def _outdated(self, state: RetrievalState, nodes: Sequence[MemoryNode]) -> frozenset[str]:
+        """The turns of ``nodes`` whose every fact was contradicted by the time asked about."""
+        if state.memory is None or not len(state.memory):
+            return frozenset()
+        source = {n.id: n.provenance[0] for n in nodes if n.kind == "conversation"}
+        drawn = await self.services.store.drawn_from(state.scope, list(source.values()))
+        moment = state.as_of or state.now
+        return frozenset(
+            name
+            for name, message in source.items()
+            if message in drawn and all(contradicted(fact, moment) for fact in drawn[message])
+        )
+
+
+def _parts(ranker: LinearRanker, item: Ranked, outdated: bool) -> tuple[ScorePart, ...]:
+    parts = ranker.explain(item.row)
+    if item.raised is not None:
+        gains = zip(RAISED_BY, LIFT.values(), item.raised.tolist(), strict=True)
+        parts += tuple(
+            ScorePart(name, gain / weight, weight) for name, weight, gain in gains if gain
+        )
+    return (*parts, ScorePart("outdated", 1.0, -OUTDATED)) if outdated else parts
+
+
+def contradicted(fact: MemoryNode, moment: datetime) -> bool:
+    """Whether ``fact`` was closed by then because a later one contradicts it."""
+    closed = fact.valid_to is not None and fact.valid_to <= moment
+    return closed and fact.metadata.get("closed") == "contradicted"
 
 
 def reorder(order: list[Ranked], reranked: Mapping[str, float]) -> list[Ranked]:

@@ -47,14 +47,13 @@ class PackEvidence(Worker[RetrievalState]):
             )
         items = []
         for item in state.ranked:
-            before, after = around.get(item.node.seq, ((), ()))
-            if item.node.kind != "conversation":
-                before, after = (), ()
+            turn = item.node.kind == "conversation"
+            before, after = around.get(item.node.seq, ((), ())) if turn else ((), ())
             items.append(replace(item, before=before, after=after))
         packed, text, tokens = pack(items, state.budget_tokens, state.now.tzinfo)
         result = Evidence(
             query=state.text,
-            items=tuple(replace(i, packed=i.node.id in packed) for i in items),
+            items=tuple(i if i.node.id in packed else replace(i, packed=False) for i in items),
             text=text,
             tokens=tokens,
             intervals=tuple(time.interval for time in state.times),
@@ -83,7 +82,9 @@ def pack(
     for item in items:
         node = item.node
         key = (node.provenance[0] if node.kind == "conversation" else node.id, _start(node))
-        if key in lines or add(key, node.said_at, node.seq, node_line(node, zone)):
+        if key in lines or add(
+            key, node.said_at, node.seq, node_line(node, zone, outdated=item.outdated)
+        ):
             packed.add(node.id)
             shown.update(node.provenance if node.kind == "conversation" else ())
     for item in items:
@@ -98,11 +99,12 @@ def pack(
     return frozenset(packed), "\n".join(text for _, (_, _, text) in ordered), spent
 
 
-def node_line(node: MemoryNode, zone: tzinfo | None) -> str:
+def node_line(node: MemoryNode, zone: tzinfo | None, *, outdated: bool = False) -> str:
     """One node as a line: id, when said, who, the words, and when it happens if that is known."""
     if node.kind == "conversation":
-        name = node.provenance[0]
-        return _line(name, node.said_at, node.speaker or node.role or "", node.content, zone)
+        name, who = node.provenance[0], node.speaker or node.role or ""
+        text = f"{node.content} (no longer true)" if outdated else node.content
+        return _line(name, node.said_at, who, text, zone)
     when = f" (when: {event_words(node.event, zone)})" if node.event else ""
     return _line(node.id, node.said_at, node.kind, node.content + when, zone)
 

@@ -2,49 +2,107 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from heapq import nsmallest
 
 import numpy as np
+from numpy.typing import NDArray
 
 from memoryscope_rag.ports import Candidates, FloatArray
-from memoryscope_rag.scoring import LinearRanker, query_features, signals
+from memoryscope_rag.scoring import LIFT, LinearRanker, lift, query_features, signals
 from memoryscope_rag.workers.frontend.state import RetrievalState
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranked:
-    """A candidate with its score, its row of signals and the queries that found it."""
+    """A candidate with its score, its row of signals and by how much its facts raised it.
+
+    ``raised`` goes by signal of :data:`~memoryscope_rag.scoring.LIFT`; ``None`` for no fact.
+    ``found_by`` names the queries that found it, when the call asks for an explanation.
+    """
 
     id: str
     score: float
     row: FloatArray
     found_by: tuple[str, ...]
+    raised: FloatArray | None = None
 
 
 def rank(state: RetrievalState, ranker: LinearRanker, count: int) -> tuple[list[Ranked], int]:
-    """The best ``count`` candidates, best first, and of how many; equal scores in order of id."""
-    intervals = [time.interval for time in state.times]
+    """The best ``count`` candidates, best first, and of how many; equal scores in order of id.
+
+    An observation whose turn is a candidate, too, raises that turn and has no place of its own.
+    """
+    turns = _scored(state, state.evidence, ranker)
+    facts = _scored(state, state.memory, ranker)
+    total = sum(len(side.scores) for side in (turns, facts) if side is not None)
+    if turns is not None and facts is not None:
+        source = _sources(turns, facts)
+        if (source >= 0).any():
+            raised = lift(turns.matrix, facts.matrix, source)
+            turns = replace(turns, scores=turns.scores + raised.sum(axis=1), raised=raised)
+            facts = replace(facts, scores=np.where(source >= 0, -np.inf, facts.scores))
     best: list[Ranked] = []
-    total = 0
-    for candidates in (state.evidence, state.memory):
-        if candidates is None or not len(candidates):
-            continue
-        total += len(candidates)
-        features = query_features(state.text, candidates.speakers, intervals, state.parts)
-        matrix = signals(candidates, features, ranker.calibration)
-        scores = ranker.score(matrix)
-        order = np.lexsort((np.array(candidates.ids), -scores))[:count].tolist()
-        best += [
-            Ranked(
-                candidates.ids[row],
-                float(scores[row]),
-                matrix[row],
-                _found_by(state, candidates, row),
-            )
-            for row in order
-        ]
+    for side in (turns, facts):
+        if side is not None:
+            best += side.best(state, count)
     best.sort(key=lambda item: (-item.score, item.id))
     return best[:count], total
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scored:
+    candidates: Candidates
+    matrix: FloatArray
+    scores: FloatArray
+    raised: FloatArray | None = None
+
+    def best(self, state: RetrievalState, count: int) -> list[Ranked]:
+        """The best ``count``; those of minus infinity have no place."""
+        keys = zip(
+            (-self.scores).tolist(), self.candidates.ids, range(len(self.scores)), strict=True
+        )
+        return [
+            Ranked(
+                name,
+                -negative,
+                self.matrix[row],
+                _found_by(state, self.candidates, row) if state.explain else (),
+                None if self.raised is None else self.raised[row],
+            )
+            for negative, name, row in nsmallest(count, keys)
+            if negative != np.inf
+        ]
+
+
+def _scored(
+    state: RetrievalState, candidates: Candidates | None, ranker: LinearRanker
+) -> _Scored | None:
+    if candidates is None or not len(candidates):
+        return None
+    if state.evidence is not None and state.memory is not None and len(state.evidence):
+        # one scale for both: the best hit among the facts may be a poor one
+        best = np.maximum(state.evidence.lexical_best, state.memory.lexical_best)
+        candidates = replace(candidates, lexical_best=best)
+    intervals = [time.interval for time in state.times]
+    features = query_features(state.text, candidates.speakers, intervals, state.parts)
+    matrix = signals(candidates, features, ranker.calibration)
+    return _Scored(candidates, matrix, ranker.score(matrix))
+
+
+def _sources(turns: _Scored, facts: _Scored) -> NDArray[np.int64]:
+    """For each fact the row of the turn (its best piece) that it was drawn from, or -1."""
+    rows: dict[int, int] = {}
+    for row in np.argsort(turns.scores).tolist():
+        rows[int(turns.candidates.seq[row])] = row
+    drawn = facts.candidates
+    return np.array(
+        [
+            rows.get(seq, -1) if kind == "observation" else -1
+            for kind, seq in zip(drawn.kinds, drawn.seq.tolist(), strict=True)
+        ],
+        dtype=np.int64,
+    )
 
 
 def _found_by(state: RetrievalState, candidates: Candidates, row: int) -> tuple[str, ...]:
@@ -55,3 +113,7 @@ def _found_by(state: RetrievalState, candidates: Candidates, row: int) -> tuple[
         candidates.lexical_best, 1e-6
     )
     return (state.queries[int(strength.argmax())].name,)
+
+
+RAISED_BY = tuple(f"fact_{name}" for name in LIFT)
+"""The names under which an explanation lists what facts added."""

@@ -19,7 +19,7 @@ class SemanticRank(Worker[RetrievalState]):
     """
 
     name = "semantic_rank"
-    reads = frozenset({"text", "memory", "evidence"})
+    reads = frozenset({"text", "explain", "queries", "memory", "evidence"})
     uses = frozenset({"times"})
     gives = frozenset({"reranked"})
     optional = True

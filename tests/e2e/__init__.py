@@ -1,0 +1,1 @@
+"""Whole stories, told to the application as a host would."""
