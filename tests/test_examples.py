@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-def run(name: str) -> str:
+def run(name: str, *installed: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-W", "error", str(EXAMPLES / name)],
         capture_output=True,
@@ -17,7 +20,10 @@ def run(name: str) -> str:
         timeout=120,
         check=False,
         cwd=EXAMPLES.parent,
-        env={"PYTHONPATH": str(EXAMPLES.parent), "PYTHONUTF8": "1"},
+        env={
+            "PYTHONPATH": os.pathsep.join(map(str, (*installed, EXAMPLES.parent))),
+            "PYTHONUTF8": "1",
+        },
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -37,6 +43,35 @@ def test_async_backend() -> None:
     assert any(line.startswith("小伟: ") and "成都" in line for line in lines)
 
 
+def test_chat_with_memory() -> None:
+    lines = run("chat_with_memory.py").splitlines()
+    assert lines[1] == "bot: I was given 0 lines of memory."
+    assert lines[5].endswith("| Ann] I moved to Lisbon in May.")
+    assert lines[7].endswith("| Bob] I moved to Oslo in March.")
+
+
+def test_a_worker_of_another_package(tmp_path: Path) -> None:
+    package = EXAMPLES / "query_rewriting"
+    project = tomllib.loads((package / "pyproject.toml").read_text("utf-8"))["project"]
+    # what an installer leaves behind; the package's own build needs an index
+    info = tmp_path / "query_rewriting-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: query-rewriting\nVersion: 1.0\n")
+    points = project["entry-points"]["memoryscope_rag.workers"]
+    lines = [f"{name} = {value}" for name, value in points.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[memoryscope_rag.workers]", *lines, ""]))
+    shutil.copy(package / "query_rewriting.py", tmp_path)
+    said = run("query_rewriting/try_it.py", tmp_path)
+    assert "searched:  Where does Ann work?\n" in said
+    assert "Ann works as a vet at the zoo in Basel." in said
+
+
 def test_every_example_is_run_here() -> None:
-    names = {path.name for path in EXAMPLES.glob("*.py")}
-    assert names == {"chatbot_backend.py", "async_backend.py"}
+    names = {str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.py")}
+    assert names == {
+        "async_backend.py",
+        "chat_with_memory.py",
+        "chatbot_backend.py",
+        "query_rewriting/query_rewriting.py",
+        "query_rewriting/try_it.py",
+    }

@@ -124,6 +124,83 @@ def _retrieval(settings: Settings, name: str, data: Path, limit: int | None, as_
     print(report.to_json() if as_json else report.table())
 
 
+GENERATORS = ("none", "settings", "stand-in")
+
+
+@app.command()
+@with_settings(scope=False)
+def consolidation(
+    settings: Settings,
+    data: Annotated[str, typer.Option("--data", help="NAME=FILE, or a FILE whose name tells.")],
+    generator: Annotated[
+        str,
+        typer.Option(
+            "--generator",
+            help="none: what observations drawn by rules do for retrieval; settings: calls and"
+            " tokens of the chat model of the settings; stand-in: the same without any model.",
+        ),
+    ] = "none",
+    limit: LimitOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Consolidation: calls and tokens of a chat model, or what its rules do for retrieval."""
+    from memoryscope_rag.build import build_embedder, build_generator, build_ranker
+
+    if generator not in GENERATORS:
+        raise InvalidInput("--generator", f"{generator!r}: choose {', '.join(GENERATORS)}")
+    name, path = _named(data)
+    config = settings.config()
+    embedder = build_embedder(config)
+    ranker = build_ranker(config, embedder)
+    try:
+        if generator == "none":
+            from memoryscope_rag.evaluation.consolidation import run_consolidation
+
+            report = run_consolidation(name, path, embedder, ranker, limit=limit)
+        else:
+            from memoryscope_rag.evaluation.consolidation_cost import run_cost
+            from memoryscope_rag.evaluation.stand_in import StandIn
+
+            model = StandIn() if generator == "stand-in" else build_generator(config)
+            if model is None:
+                raise InvalidInput("--generator", "the settings name no chat model")
+            report = run_cost(name, path, model, embedder, ranker, limit=limit)
+    finally:
+        if embedder is not None:
+            embedder.close()
+    print(report.to_json() if as_json else report.table())
+
+
+@app.command()
+@with_settings(scope=False)
+def conflict(
+    settings: Settings,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Pairs of your own; default those that ship.")
+    ] = None,
+    part: Annotated[
+        str,
+        typer.Option("--part", help="Of the pairs that ship: tuned, seen, or held-out."),
+    ] = "tuned",
+    generator: Annotated[
+        bool, typer.Option("--generator", help="Ask the chat model of the settings, too.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Conflicts: what newer statements make of older ones, by rules and by a chat model."""
+    from memoryscope_rag.build import build_generator
+    from memoryscope_rag.evaluation.conflict import FILES, run_conflict
+
+    chosen = next((name for name in FILES if name == part), None)
+    if chosen is None:
+        raise InvalidInput("--part", f"{part!r}: choose {', '.join(FILES)}")
+    model = build_generator(settings.config()) if generator else None
+    if generator and model is None:
+        raise InvalidInput("--generator", "the settings name no chat model")
+    report = run_conflict(chosen, data, model)
+    print(report.to_json() if as_json else report.table())
+
+
 @app.command()
 @with_settings(scope=False)
 def timex(

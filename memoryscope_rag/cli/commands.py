@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from memoryscope_rag.cli import bench, demo, doctor, importing, models, reading, retrieving, writing
+from memoryscope_rag.cli import (
+    backend,
+    bench,
+    chat,
+    demo,
+    doctor,
+    importing,
+    models,
+    reading,
+    retrieving,
+    writing,
+)
 from memoryscope_rag.cli.settings import (
     ConfigOption,
     EmbedderOption,
@@ -57,6 +68,7 @@ def _shared(
 
 for _name, _command in (
     ("demo", demo.demo),
+    ("chat", chat.chat),
     ("record", writing.record),
     ("import", importing.import_),
     ("retrieve", retrieving.retrieve),
@@ -64,6 +76,8 @@ for _name, _command in (
     ("add", writing.add),
     ("update", writing.update),
     ("forget", writing.forget),
+    ("consolidate", backend.consolidate),
+    ("reflect", backend.reflect),
     ("history", reading.history),
     ("export", reading.export),
     ("stats", reading.stats),

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 OLDEST_SQLITE = (3, 35, 0)
 """The first with RETURNING."""
-EXTRAS = {"gpu": "faiss-gpu-cu12", "sentence-transformers": "sentence-transformers"}
+EXTRAS = {
+    "gpu": "faiss-gpu-cu12",
+    "sentence-transformers": "sentence-transformers",
+    "transformers": "transformers",
+}
 DEPENDENCIES = ("numpy", "pydantic", "tokenizers", "huggingface_hub", "snowballstemmer", "typer")
 
 
@@ -131,8 +135,10 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 
 
 def _models(config: Config) -> Iterator[Finding]:
+    from memoryscope_rag.models.chat_presets import CHAT_PRESETS
     from memoryscope_rag.models.files import locate
     from memoryscope_rag.models.presets import PRESETS
+    from memoryscope_rag.models.torch_folders import chat_model_state
 
     for name in PRESETS:
         try:
@@ -145,6 +151,12 @@ def _models(config: Config) -> Iterator[Finding]:
         else:
             pinned = "pinned" if PRESETS[name].sha256 else "recorded"
             yield Finding(f"model {name}", "ok", f"{files.graph}, checksum as {pinned}")
+    for chat in CHAT_PRESETS.values():
+        state, detail = chat_model_state(chat, models_dir=config.embedder.models_dir)
+        found: Literal["ok", "absent", "problem"] = (
+            "ok" if state == "here" else "absent" if state == "absent" else "problem"
+        )
+        yield Finding(f"model {chat.name}", found, detail)
 
 
 def _embedder(config: Config) -> Finding:

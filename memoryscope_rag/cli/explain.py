@@ -35,6 +35,10 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "observation": "is an observation",
         "note": "is a note",
         "insight": "is an insight",
+        "unspaced_hop": "like the best hit, so it may be the next step from there",
+        "fact_dense": "a fact drawn from it is close in meaning",
+        "fact_lexical": "a fact drawn from it shares words with the question",
+        "outdated": "what it told is not true any more",
     }
 )
 """What a signal says when it adds to the score."""

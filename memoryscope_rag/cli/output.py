@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), "\ufffd")
 
+ID_WIDTH = 36
+"""Of an id that stays on one line, such as those that we make ourselves."""
+
 
 def is_terminal() -> bool:
     """Whether a person reads standard output."""
@@ -58,7 +61,13 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(*headers, box=SIMPLE_HEAD, pad_edge=False)
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for place, name in enumerate(headers):
+        if name == "id":  # half an id is of no use to whoever has to type it
+            longest = max((len(row[place]) for row in cells), default=0)
+            drawn.add_column(name, overflow="fold", min_width=min(longest, ID_WIDTH))
+        else:
+            drawn.add_column(name)
     for row in cells:
         drawn.add_row(*(Text(cell) for cell in row))
     Console(highlight=False).print(drawn)

@@ -43,10 +43,18 @@ def list_(
     as_of: Annotated[str | None, typer.Option(help="What was believed then, ISO 8601.")] = None,
     closed: Annotated[bool, typer.Option("--closed", help="Also what is no longer true.")] = False,
     limit: Annotated[int, typer.Option(min=0, help="At most so many; 0 for all.")] = 100,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Then show what is new, until Ctrl-C.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """List what is remembered, oldest first. Columns: id, when, who, kind, text."""
     zone = settings.zone()
+    if follow:
+        if as_of is not None:
+            raise InvalidInput("--follow", "shows what is new, so it does not go with --as-of")
+        _follow(settings, kinds_of(kind), session, closed, as_json)
+        return
     nodes: list[MemoryNode] = []
     cursor: str | None = None
     with settings.open(embedding=False) as memory:
@@ -76,6 +84,27 @@ def list_(
     )
     if cursor is not None:
         print(f"only the first {limit} are shown; --limit 0 shows all", file=sys.stderr)
+
+
+def _follow(
+    settings: Settings,
+    kinds: frozenset[Kind] | None,
+    session: str | None,
+    closed: bool,
+    as_json: bool,
+) -> None:
+    from memoryscope_rag.cli.following import follow
+
+    with settings.open(embedding=False) as memory:
+        follow(
+            memory,
+            settings.scope,
+            kinds=kinds,
+            session_id=session,
+            closed=closed,
+            zone=settings.zone(),
+            as_json=as_json,
+        )
 
 
 @with_settings()
@@ -132,7 +161,7 @@ def stats(
     with settings.open(embedding=False) as memory:
         counts = memory.stats(scope=settings.scope if settings.user is not None else None)
         path = memory.config.store.path
-    rows = {"store": str(path), **_rows(counts)}
+    rows = {"store": str(path), **stat_rows(counts)}
     if as_json:
         say_json(rows)
         return
@@ -141,7 +170,8 @@ def stats(
     table(("what", "how much"), list(rows.items()))
 
 
-def _rows(counts: StoreStats) -> dict[str, Any]:
+def stat_rows(counts: StoreStats) -> dict[str, Any]:
+    """Counts by the names that ``stats`` shows."""
     embedder = counts.embedder
     return {
         "scopes": counts.scopes,

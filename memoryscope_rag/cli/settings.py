@@ -38,6 +38,9 @@ ModelsOption = Annotated[
 ]
 UserOption = Annotated[str, typer.Option("--user", "-u", help="Whose memory.")]
 MaybeUserOption = Annotated[str | None, typer.Option("--user", "-u", help="Only this user.")]
+SomeUserOption = Annotated[
+    str | None, typer.Option("--user", "-u", help="Whose memory; yours unless given.")
+]
 AgentOption = Annotated[str, typer.Option("--agent", help="Agent within the user.")]
 TenantOption = Annotated[str, typer.Option("--tenant", help="Tenant that the user belongs to.")]
 
@@ -117,11 +120,12 @@ class Settings:
 
 
 def with_settings(
-    *, scope: bool = True, any_user: bool = False
+    *, scope: bool = True, any_user: bool = False, default_user: str | None = None
 ) -> Callable[[Callable[Concatenate[Settings, P], None]], Callable[..., None]]:
     """Give a command the shared options; its first parameter receives them as Settings.
 
-    ``scope`` adds ``--user``, ``--agent`` and ``--tenant``; with ``any_user`` the user is optional.
+    ``scope`` adds ``--user``, ``--agent`` and ``--tenant``; with ``any_user`` the user is optional,
+    with ``default_user`` it is that one unless given.
     The global options may stand before or after the command's name; after it they win.
     """
     shared = dict(_GLOBAL)
@@ -129,6 +133,8 @@ def with_settings(
         shared |= _SCOPE
         if any_user:
             shared["user"] = (MaybeUserOption, None)
+        elif default_user is not None:
+            shared["user"] = (SomeUserOption, default_user)
 
     def decorate(command: Callable[Concatenate[Settings, P], None]) -> Callable[..., None]:
         own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]

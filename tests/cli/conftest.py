@@ -30,8 +30,12 @@ Cli = Callable[..., Outcome]
 
 @pytest.fixture
 def cli(in_tmp: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Runs a command in an empty folder, without an embedding model unless one is named."""
+    """Runs a command in an empty folder, without an embedding model unless one is named.
+
+    What is recorded stays pending; a test of consolidation asks for it.
+    """
     monkeypatch.setenv("MEMORYSCOPE_EMBEDDER__NAME", "none")
+    monkeypatch.setenv("MEMORYSCOPE_SCHEDULE__CLOSE_S", "0")
 
     def call(*arguments: str, code: int | None = 0) -> Outcome:
         capsys.readouterr()

@@ -188,3 +188,67 @@ def test_fit_refuses_what_it_cannot_use(cli: Cli, in_tmp: Path) -> None:
     assert "locomo" in cli("bench", "fit", "--data", str(data), code=2).err
     assert "--embedder" in cli("bench", "fit", "--data", f"generic={data}", code=2).err
     assert "none.jsonl" in cli("bench", "locomo", "--data", "none.jsonl", code=2).err
+
+
+def _talk(path: Path) -> None:
+    turns = [
+        {
+            "id": f"t{number}",
+            "session": f"s{number // 10}",
+            "role": "user",
+            "speaker": "Ann",
+            "content": f"I bought the blue lamp number {number} at the market in Lyon.",
+            "at": f"2025-03-{1 + number // 10:02}T10:{number % 10:02}:00+00:00",
+        }
+        for number in range(40)
+    ]
+    question = {"id": "q", "text": "Which lamp?", "turns": ["t3"], "at": "2025-04-01T10:00:00"}
+    row = {"id": "talk", "turns": turns, "questions": [question]}
+    path.write_text(json.dumps(row), "utf-8")
+
+
+def test_consolidation_counts_calls_and_tokens_of_a_stand_in(cli: Cli) -> None:
+    _talk(Path("generic.jsonl"))
+    arguments = ("bench", "consolidation", "--data", "generic.jsonl", "--generator", "stand-in")
+    tree = json.loads(cli(*arguments, "--json").out)
+    assert tree["n"] == 40
+    assert any("stand-in answered" in note for note in tree["notes"])
+    (figures,) = tree["systems"].values()
+    assert figures["calls/100"] <= 50
+    assert figures["consolidated"] == 1
+    assert figures["observations/100"] == 100
+    assert figures["prompt tokens/100"] > figures["reply tokens/100"] > 0
+    assert "stand-in" in cli(*arguments).out
+    assert "no chat model" in cli(*arguments[:-1], "settings", code=2).err
+    assert "--generator" in cli(*arguments[:-1], "gpt", code=2).err
+
+
+def test_conflict_judges_the_pairs_that_ship(cli: Cli, in_tmp: Path) -> None:
+    tree = json.loads(cli("bench", "conflict", "--json").out)
+    assert (tree["n"], tree["data"]) == (100, "conflict_pairs.jsonl")
+    assert tree["systems"]["rules"]["false_conflict"] == 0
+    assert json.loads(cli("bench", "conflict", "--part", "held-out", "--json").out)["n"] == 40
+    own = {
+        "older": "I live in Rome.",
+        "newer": "I moved to Oslo.",
+        "said_older": "2026-01-01T10:00:00+00:00",
+        "said_newer": "2026-02-01T10:00:00+00:00",
+        "relation": "contradicted",
+        "language": "en",
+    }
+    Path("own.jsonl").write_text(json.dumps(own), "utf-8")
+    assert "rules" in cli("bench", "conflict", "--data", "own.jsonl").out
+    assert "--part" in cli("bench", "conflict", "--part", "best", code=2).err
+    assert "--generator" in cli("bench", "conflict", "--generator", code=2).err
+
+
+def test_consolidation_compares_turns_with_and_without_observations(cli: Cli, in_tmp: Path) -> None:
+    data = generic_data(in_tmp / "own.jsonl")
+    out = cli("bench", "consolidation", "--data", f"generic={data}", "--json").out
+    tree = json.loads(out)
+    assert set(tree["systems"]) == {
+        "conversation",
+        "conversation + observations",
+        "lifted by observations",
+    }
+    assert any(note.startswith("duplicates: 0 of") for note in tree["notes"])

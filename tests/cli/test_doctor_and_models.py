@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+from memoryscope_rag.models.chat_presets import CHAT_PRESETS
 from memoryscope_rag.models.presets import PRESETS
 from tests.cli.conftest import Cli
 
@@ -17,6 +18,7 @@ def test_doctor_finds_a_working_machine(cli: Cli) -> None:
         assert findings[part][0] == "ok", findings[part]
     assert findings["model all-minilm-l6-v2"][0] == "ok"
     assert findings["model e5-small-v2"][0] == "absent"
+    assert findings["model smollm2-135m-instruct"][0] in {"ok", "absent"}
     assert "models pull e5-small-v2" in findings["model e5-small-v2"][1]
     assert findings["store"][0] == "absent"
     assert "pip install" in findings["extra gpu"][1] or findings["extra gpu"][0] == "ok"
@@ -59,11 +61,12 @@ def test_doctor_shows_no_secret(cli: Cli, in_tmp: Path) -> None:
 
 def test_models_list_knows_every_preset(cli: Cli) -> None:
     rows = cli("models", "list").rows
-    assert [row[0] for row in rows] == list(PRESETS)
+    assert [row[0] for row in rows] == [*PRESETS, *CHAT_PRESETS]
     assert all(len(row) == 5 and all(row) for row in rows)
     assert rows[0][3] == "here"
     tree = json.loads(cli("models", "list", "--json").out)
-    assert [model["name"] for model in tree["models"]] == list(PRESETS)
+    assert [model["name"] for model in tree["models"]] == [*PRESETS, *CHAT_PRESETS]
+    assert tree["models"][-1]["dimension"] is None
 
 
 def test_models_pull_from_a_folder(cli: Cli, in_tmp: Path, models_dir: Path) -> None:

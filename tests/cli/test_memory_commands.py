@@ -241,3 +241,24 @@ def test_reembed_switches_the_model(filled: Cli) -> None:
     assert found.rows[0][4] == "m0"
     assert dict(filled("stats").rows)["embedder"] == "all-minilm-l6-v2"
     assert "embedder" in filled("reembed", code=2).err
+
+
+def test_consolidate_and_reflect_say_what_they_did(cli: Cli) -> None:
+    facts = ["I work at Siemens.", "I have a dog called Rex.", "My birthday is on 12 June."]
+    for fact in facts:
+        cli("record", fact, *ANN, "--speaker", "Ann")
+    *added, last = cli("consolidate", *ANN).out.splitlines()
+    assert last == "3 of 3 messages consolidated"
+    assert [line.split()[0] for line in added] == ["added"] * 3
+    assert "0 parked messages" in cli("consolidate", *ANN, "--parked").out
+    assert len(cli("list", *ANN, "--kind", "observation").rows) == 3
+    assert "3 new facts looked at" in cli("reflect", *ANN).out
+
+
+def test_a_command_that_records_consolidates_as_it_closes(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MEMORYSCOPE_SCHEDULE__CLOSE_S")
+    cli("record", "I work at Siemens.", *ANN, "--speaker", "Ann")
+    assert cli("consolidate", *ANN).out == "0 of 0 messages consolidated\n"
+    assert len(cli("list", *ANN, "--kind", "observation").rows) == 1
