@@ -24,6 +24,7 @@ from memoryscope_rag.configs.load import packaged_text
 from memoryscope_rag.errors import ConfigError
 from memoryscope_rag.operations.base import installed_workers
 from memoryscope_rag.testing.fakes import HashEmbedder
+from memoryscope_rag.workers.backend import BACKEND
 from memoryscope_rag.workers.frontend import FRONTEND
 
 ROOT = Path(__file__).parents[1]
@@ -74,6 +75,7 @@ def test_importing_loads_nothing_heavy(module: str, tmp_path: Path) -> None:
     code = f"import sys, {module}; print(*sorted(sys.modules))"
     loaded = set(_python(code, tmp_path).split())
     heavy = {"torch", "onnxruntime", "faiss", "typer", "rich", "transformers", "huggingface_hub"}
+    heavy |= {"prompt_toolkit"}
     network = {"httpx", "httpx2", "requests", "urllib3", "aiohttp", "http.client"}
     assert not loaded & (heavy | network | {"numpy", "pydantic", "logging.config"})
 
@@ -85,7 +87,7 @@ def test_opening_a_memory_loads_no_torch_and_no_command_line(tmp_path: Path) -> 
         "m.retrieve('x', scope='a'); m.close(); print(*sorted(sys.modules))"
     )
     loaded = set(_python(code, tmp_path).split())
-    assert not loaded & {"torch", "typer", "rich", "transformers", "click"}
+    assert not loaded & {"torch", "typer", "rich", "transformers", "click", "prompt_toolkit"}
 
 
 def _python(code: str, folder: Path) -> str:
@@ -196,7 +198,7 @@ def test_the_python_of_the_documents_runs(name: str, in_tmp: Path) -> None:
         exec(compile(block, f"{name}, block {number}", "exec"), scope)
 
 
-SLOW = {"demo"}
+SLOW = {"chat", "demo"}
 """Commands of documents that other tests run; here only their options are read."""
 
 
@@ -256,7 +258,7 @@ def test_every_command_and_option_is_described() -> None:
 
 def test_every_worker_is_described_with_its_fields() -> None:
     described = text("docs/workers.md")
-    for name, worker in FRONTEND.items():
+    for name, worker in {**FRONTEND, **BACKEND}.items():
         heading = f"\n### {name}\n"
         assert heading in described
         section = described.partition(heading)[2].partition("\n##")[0]
