@@ -302,7 +302,7 @@ def test_what_misses_the_deadline_is_left_out_and_named(tmp_path: Path) -> None:
     assert "dense search: deadline" in evidence.left_out
 
 
-def test_a_reranker_reorders_and_its_failure_falls_back(tmp_path: Path) -> None:
+def test_d3_a_reranker_reorders_and_its_failure_falls_back(tmp_path: Path) -> None:
     def by_length(query: str, text: str) -> float:
         return float(len(text))
 
@@ -331,7 +331,7 @@ def test_the_current_sessions_last_turns_are_not_repeated(memory: MemoryScope) -
     assert [i.node.session_id for i in evidence.items] == ["s1"]
 
 
-def test_explain_shows_every_part_of_the_score(memory: MemoryScope) -> None:
+def test_n2_explain_shows_every_part_of_the_score(memory: MemoryScope) -> None:
     memory.record_many(turns("I like the cello", "Do you play it?", "Not well"), scope="ann")
     evidence = memory.retrieve("cello", scope="ann", explain=True, floor=False)
     top = evidence.items[0]
@@ -411,7 +411,7 @@ def test_many_tasks_share_one_memory(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_close_is_final_and_leaves_no_thread(tmp_path: Path) -> None:
+def test_a2_close_is_final_and_leaves_no_thread(tmp_path: Path) -> None:
     before = set(threading.enumerate())
     memory = MemoryScope.open(tmp_path / "m.db", embedder=HashEmbedder())
     memory.record("hello", scope="ann")

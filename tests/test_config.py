@@ -23,7 +23,7 @@ def test_without_anything_the_defaults_hold() -> None:
     assert load_config(environ={}) == Config()
 
 
-def test_the_file_wins_over_defaults_the_environment_over_it_code_over_all(file: Path) -> None:
+def test_j1_the_file_wins_over_defaults_the_environment_over_it_code_over_all(file: Path) -> None:
     environ: dict[str, str] = {}
     overrides: dict[str, Any] = {}
 
@@ -48,12 +48,12 @@ def test_the_environment_may_name_the_file(file: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "value"), [("false", False), ("true", True), ("no", False)])
-def test_false_in_the_environment_is_false(text: str, value: bool) -> None:
+def test_j1_false_in_the_environment_is_false(text: str, value: bool) -> None:
     config = load_config(environ={"MEMORYSCOPE_RETRIEVAL__FLOOR": text})
     assert config.retrieval.floor is value
 
 
-def test_values_of_the_environment_are_typed() -> None:
+def test_j1_values_of_the_environment_are_typed() -> None:
     config = load_config(
         environ={
             "MEMORYSCOPE_RETRIEVAL__BUDGET_MS": "12.5",
@@ -127,14 +127,14 @@ def test_yaml_makes_no_objects(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["hf_abcDEF123", "hf-token", "", "A B"])
-def test_a_secret_is_the_name_of_a_variable_never_the_secret(value: str) -> None:
+def test_j1_a_secret_is_the_name_of_a_variable_never_the_secret(value: str) -> None:
     with pytest.raises(ConfigError, match=r"embedder\.hub_token") as caught:
         parse_config({"embedder": {"hub_token": value}})
     if len(value) > 3:
         assert value not in str(caught.value)
 
 
-def test_a_secret_is_read_when_it_is_needed_and_redacted_in_dumps() -> None:
+def test_j1_a_secret_is_read_when_it_is_needed_and_redacted_in_dumps() -> None:
     config = parse_config({"embedder": {"hub_token": "HF_TOKEN"}})
     assert config.dump()["embedder"]["hub_token"] == "[redacted]"
     assert "HF_TOKEN" not in str(config.dump())
@@ -146,7 +146,7 @@ def test_a_secret_is_read_when_it_is_needed_and_redacted_in_dumps() -> None:
         read_secret(name, environ={})
 
 
-def test_settings_cannot_be_changed_and_a_dump_can_be_read_again() -> None:
+def test_j5_settings_cannot_be_changed_and_a_dump_can_be_read_again() -> None:
     config = Config()
     with pytest.raises(ValueError, match="frozen"):
         config.time_zone = "Asia/Tokyo"  # type: ignore[misc]

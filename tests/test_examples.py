@@ -29,12 +29,12 @@ def run(name: str, *installed: Path) -> str:
     return done.stdout
 
 
-def test_chatbot_backend() -> None:
+def test_o4_chatbot_backend() -> None:
     lines = run("chatbot_backend.py").splitlines()
     assert lines[-1].endswith("I remember: I moved to Lisbon in May, close to the river.")
 
 
-def test_async_backend() -> None:
+def test_o4_async_backend() -> None:
     lines = run("async_backend.py").splitlines()
     for user, city, other in (("ann", "Lisbon", "Oslo"), ("bob", "Oslo", "Lisbon")):
         (line,) = [line for line in lines if line.startswith(f"{user}: ")]
@@ -43,14 +43,14 @@ def test_async_backend() -> None:
     assert any(line.startswith("小伟: ") and "成都" in line for line in lines)
 
 
-def test_chat_with_memory() -> None:
+def test_o4_chat_with_memory() -> None:
     lines = run("chat_with_memory.py").splitlines()
     assert lines[1] == "bot: I was given 0 lines of memory."
     assert lines[5].endswith("| Ann] I moved to Lisbon in May.")
     assert lines[7].endswith("| Bob] I moved to Oslo in March.")
 
 
-def test_a_worker_of_another_package(tmp_path: Path) -> None:
+def test_d10_j3_o4_a_worker_of_another_package(tmp_path: Path) -> None:
     package = EXAMPLES / "query_rewriting"
     project = tomllib.loads((package / "pyproject.toml").read_text("utf-8"))["project"]
     # what an installer leaves behind; the package's own build needs an index
@@ -66,7 +66,7 @@ def test_a_worker_of_another_package(tmp_path: Path) -> None:
     assert "Ann works as a vet at the zoo in Basel." in said
 
 
-def test_every_example_is_run_here() -> None:
+def test_o4_every_example_is_run_here() -> None:
     names = {str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.py")}
     assert names == {
         "async_backend.py",

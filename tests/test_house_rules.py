@@ -354,7 +354,7 @@ def other_package(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return entries
 
 
-def test_a_worker_of_another_package_runs(other_package: Path, in_tmp: Path) -> None:
+def test_j3_a_worker_of_another_package_runs(other_package: Path, in_tmp: Path) -> None:
     stages = yaml.safe_load(packaged_text("operations", "retrieve.yaml"))["stages"]
     stages.append({"loud": {"mark": "!!"}})
     (in_tmp / "loud.yaml").write_text(yaml.safe_dump({"stages": stages}), "utf-8")
@@ -364,7 +364,7 @@ def test_a_worker_of_another_package_runs(other_package: Path, in_tmp: Path) -> 
         assert memory.retrieve("Lisbon", scope="ann", floor=False).text.endswith("LISBON!!")
 
 
-def test_an_entry_point_that_is_no_worker_is_refused(other_package: Path) -> None:
+def test_j3_an_entry_point_that_is_no_worker_is_refused(other_package: Path) -> None:
     group = "[memoryscope_rag.workers]\n"
     other_package.write_text(f"{group}loud = loud_workers:NoWorker\n", "utf-8")
     with pytest.raises(ConfigError, match=r"'loud'.*no Worker"):

@@ -19,6 +19,7 @@ import numpy as np
 
 from memoryscope_rag.app import AsyncMemoryScope
 from memoryscope_rag.configs.model import Config
+from memoryscope_rag.evaluation.stand_in import StandIn
 from memoryscope_rag.evaluation.synthetic import START, RandomEmbedder, Texts, entries
 from memoryscope_rag.ports import Embedder, EmbedderSpec, MemoryStore
 from memoryscope_rag.schema import NewMessage, Scope
@@ -30,6 +31,10 @@ SMALL = 1_000
 """Nodes of each scope in the store of many scopes."""
 QUERIES = 100
 MESSAGES = 4096
+CONSOLIDATIONS = 100
+"""Scopes of ten messages each."""
+MODEL_SECONDS = 0.3
+"""What a chat model takes for a call at least, over a network."""
 NO_MODEL = EmbedderSpec("random", 384, "random-384", 512)
 
 Say = Callable[[str], None]
@@ -65,6 +70,10 @@ def measure(
             result |= asyncio.run(_one_scope(path, embedder, size, queries, seed))
         say("recording")
         result |= asyncio.run(_adds(Path(folder) / "adds.db", embedder, queries, messages, seed))
+        say(f"retrieval beside {CONSOLIDATIONS} consolidations")
+        result |= asyncio.run(
+            _beside_consolidation(Path(folder) / "busy.db", embedder, queries, seed)
+        )
         if rows >= SMALL:
             say(f"{rows} nodes in {rows // SMALL} scopes")
             path = Path(folder) / "many.db"
@@ -176,6 +185,49 @@ async def _after_write(
     return {
         f"add_p95_ms@{size}": 1000 * float(np.percentile(adds, 95)),
         f"retrieve_after_add_p95_ms@{size}": 1000 * float(np.percentile(finds, 95)),
+    }
+
+
+async def _beside_consolidation(
+    path: Path, embedder: Embedder | None, queries: int, seed: int
+) -> Metrics:
+    """Retrieval while a hundred scopes are consolidated with a model that takes its time."""
+    spec, ann = _spec(embedder), Scope("ann")
+    store = _open(path, embedder)
+    try:
+        await _fill(store, ann, SMALL, spec.dimension, seed)
+        used = embedder or RandomEmbedder(spec, seed)
+        memory = AsyncMemoryScope(Config(), store, used, generator=StandIn(delay=MODEL_SECONDS))
+        for number in range(CONSOLIDATIONS):
+            texts = Texts(seed + number).take(10)
+            batch = [
+                NewMessage(f"m{index}", "s", "user", text, START)
+                for index, text in enumerate(texts)
+            ]
+            await memory.record_many(batch, scope=f"user{number}")
+
+        async def ask(text: str) -> float:
+            started = time.perf_counter()
+            await memory.retrieve(text, scope=ann, floor=False)
+            return time.perf_counter() - started
+
+        texts = Texts(seed + 1000).take(50 * queries, shortest=4, longest=10)
+        alone = [await ask(text) for text in texts[: queries + 5]][5:]
+        work = asyncio.create_task(memory.flush())
+        beside: list[float] = []
+        for text in texts[queries + 5 :]:
+            if work.done():
+                break
+            beside.append(await ask(text))
+            await asyncio.sleep(0.02)  # somebody asks, reads and asks again
+        await work
+    finally:
+        await store.close()
+    before, after = (float(np.percentile(times, 95)) for times in (alone, beside))
+    return {
+        "retrieve_p95_ms_alone": 1000 * before,
+        f"retrieve_p95_ms_beside_{CONSOLIDATIONS}_consolidations": 1000 * after,
+        "retrieve_p95_ratio_beside_consolidation": after / before,
     }
 
 

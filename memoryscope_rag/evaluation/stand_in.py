@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -19,8 +20,12 @@ _WORDS = 4
 class StandIn:
     """Takes every longer sentence that is no question for a fact, and all facts for compatible.
 
-    Calls and prompts are those of a real model; tokens are estimated from them.
+    Calls and prompts are those of a real model; tokens are estimated from them. ``delay`` is what
+    a call takes, in seconds.
     """
+
+    def __init__(self, delay: float = 0.0) -> None:
+        self._delay = delay
 
     @property
     def model(self) -> str:
@@ -35,6 +40,7 @@ class StandIn:
         schema: JsonSchema | None = None,
     ) -> Reply:
         """A reply to a prompt of consolidation; AssertionError for any other."""
+        await asyncio.sleep(self._delay)
         lines = [json.loads(line) for line in messages[1].content.splitlines() if line[:1] == "{"]
         text = json.dumps(_answer(schema, [line for line in lines if "n" in line]))
         asked = sum(estimate_tokens(message.content) for message in messages)

@@ -9,6 +9,7 @@ neighbours count as average.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -88,6 +89,7 @@ TIME_DECAY = 14 * 86_400.0
 """Seconds in which nearness in time falls to 1/e."""
 
 _NONE: Final = -1
+_NEAR: Final = (-2, -1, 1, 2)
 Seconds = NDArray[np.float64]
 Column = NDArray[np.float64]
 
@@ -114,9 +116,9 @@ def signals(candidates: Candidates, query: QueryFeatures, calibration: Calibrati
     lexical_context = (candidates.lexical_context[:asked] / best[:asked]).max(axis=0)
 
     turns = _Turns(candidates)
-    near_dense = {k: turns.at(dense, k) for k in (-2, -1, 1, 2)}
-    near_lexical = {k: turns.at(lexical, k) for k in (-2, -1, 1, 2)}
-    after_question = turns.at(candidates.question.astype(np.float64), -1)
+    near_dense = dict(zip(_NEAR, turns.near(dense, _NEAR), strict=True))
+    near_lexical = dict(zip(_NEAR, turns.near(lexical, _NEAR), strict=True))
+    (after_question,) = turns.near(candidates.question.astype(np.float64), (-1,))
     kinds = np.asarray(candidates.kinds)
     # 0 at a hundred letters; a character of an unspaced script says as much as three
     length = np.log1p(candidates.length * (3 if query.unspaced else 1)) - 4.6
@@ -235,15 +237,23 @@ class _Turns:
         key = candidates.session * span + candidates.turn
         self._key = np.where(self._known, key, -span)
         self._keys, self._turn = np.unique(self._key, return_inverse=True)
+        self._places: dict[int, tuple[NDArray[np.int64], NDArray[np.bool_]]] = {}
 
-    def at(self, score: Column, offset: int) -> Column:
-        """Each candidate's neighbour's ``score``, ``offset`` turns on; 0 where there is none."""
+    def near(self, score: Column, offsets: Sequence[int]) -> list[Column]:
+        """Each candidate's neighbour's ``score``, so many turns on; 0 where there is none."""
         best = np.full(len(self._keys), -np.inf)
         np.maximum.at(best, self._turn, score)
-        wanted = self._key + offset
-        place = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
-        there = self._known & (self._keys[place] == wanted)
-        return np.where(there, best[place], 0.0)
+        found = []
+        for place, there in map(self._place, offsets):
+            found.append(np.where(there, best[place], 0.0))
+        return found
+
+    def _place(self, offset: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        if offset not in self._places:
+            wanted = self._key + offset
+            place = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
+            self._places[offset] = place, self._known & (self._keys[place] == wanted)
+        return self._places[offset]
 
     def best_of_session(self, score: Column) -> Column:
         """The best ``score`` among the candidates of the same session; its own without one."""

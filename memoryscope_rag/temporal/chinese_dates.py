@@ -96,7 +96,7 @@ _NEXT_N = re.compile(r"(未来|接下来|今后|往后|之后|下|后|还剩|还
 _NTH = re.compile(
     rf"(?:的)?{_S}(?:第{_S}({NUMBER}){_S}个?|(最后|前|头){_S}(?:的)?({NUMBER})?{_S}(?:个)?)(周末|周|星期|礼拜|月|天|日|季度|年|工作日)([一二三四五六日天])?"
 )
-_NOW = re.compile(r"现在|目前|此刻|当前|此时此刻|如今")
+_NOW = re.compile(r"现在|刚才|目前|此刻|当前|此时此刻|如今")
 _RECENT = re.compile(r"最近|近来|近日|近期")
 
 
@@ -524,7 +524,7 @@ def _offset(word: str) -> int:
 
 STARTS = re.compile(
     rf"[\dQq零〇○一二三四五六七八九十两廿卅半几数好上下本这当前今明昨后次大去来周星礼春夏秋冬第首年月农阴旧正腊"
-    rf"最近过未接随往之还再现目此如{''.join(sorted({w[0] for w in (*ERAS, *HOLIDAYS)}))}"
+    rf"最近过未接随往之还再现刚目此如{''.join(sorted({w[0] for w in (*ERAS, *HOLIDAYS)}))}"
     rf"从自在截直到每隔早晚至凌清拂黎中傍黄夜深午]"
 )
 """Characters an expression may begin with."""

@@ -72,7 +72,7 @@ def test_retrieve_narrows(filled: Cli) -> None:
     assert names("--as-of", "2026-05-01T19:00") == ["m0"]
 
 
-def test_explain_shows_signals_times_and_timings(filled: Cli) -> None:
+def test_n1_n2_explain_shows_signals_times_and_timings(filled: Cli) -> None:
     query = "Did I move to Lisbon last month?"
     out = filled("retrieve", query, *ANN, "--explain", "--now", "2026-06-10", "--no-floor").out
     assert "found by query" in out
@@ -140,7 +140,7 @@ def test_list_pages_and_says_when_there_is_more(filled: Cli) -> None:
     assert nodes[0]["content"] == "I moved to Lisbon last week"
 
 
-def test_forget_a_message_a_session_and_all(filled: Cli, in_tmp: Path) -> None:
+def test_o3_forget_a_message_a_session_and_all(filled: Cli, in_tmp: Path) -> None:
     told = filled("forget", "--message", "m0", *ANN, "--yes").out
     assert told.startswith("removed 1 messages and 1 nodes")
     assert "holds none of it" in told
@@ -160,7 +160,7 @@ def test_forget_wants_exactly_one_selection(filled: Cli, options: tuple[str, ...
     assert len(filled("list", *ANN).rows) == 3
 
 
-def test_forget_asks_and_does_nothing_where_nobody_can_answer(filled: Cli) -> None:
+def test_o3_forget_asks_and_does_nothing_where_nobody_can_answer(filled: Cli) -> None:
     assert "--yes" in filled("forget", "--all", *ANN, code=2).err
     assert len(filled("list", *ANN).rows) == 3
 

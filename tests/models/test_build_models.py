@@ -81,7 +81,7 @@ def test_nothing_is_built_unless_asked_for() -> None:
         ("dashscope", "DASHSCOPE_API_KEY"),
     ],
 )
-def test_every_provider_sends_model_key_and_sampling(
+def test_i1_i4_every_provider_sends_model_key_and_sampling(
     server: ScriptedServer, provider: str, key: str | None
 ) -> None:
     config = settings(
@@ -187,7 +187,7 @@ def test_the_wrappers_are_around_it() -> None:
 
 
 @pytest.mark.parametrize("provider", ["openai", "azure", "ollama", "dashscope"])
-def test_embedders(server: ScriptedServer, provider: str) -> None:
+def test_i2_embedders(server: ScriptedServer, provider: str) -> None:
     config = settings(
         "embedder",
         provider=provider,
@@ -224,7 +224,7 @@ def test_embedders(server: ScriptedServer, provider: str) -> None:
         ("other", 8, None, 512),
     ],
 )
-def test_known_embedding_models(
+def test_i2_known_embedding_models(
     server: ScriptedServer, name: str, dimension: int | None, asked: int | None, max_tokens: int
 ) -> None:
     config = settings(
@@ -244,7 +244,7 @@ def test_known_embedding_models(
 
 
 @pytest.mark.parametrize("provider", ["dashscope", "rerank-api"])
-def test_rerankers(server: ScriptedServer, provider: str) -> None:
+def test_i3_rerankers(server: ScriptedServer, provider: str) -> None:
     config = settings("reranker", provider=provider, model="re", base_url=server.url)
     reranker = build_reranker(config)
     assert reranker is not None
@@ -293,7 +293,7 @@ def test_settings_of_the_environment() -> None:
     assert config.generator.extra_body == {"enable_thinking": False}
 
 
-def test_keys_are_redacted_in_dumps() -> None:
+def test_j1_keys_are_redacted_in_dumps() -> None:
     tree = {section: {"api_key": "OUR_KEY"} for section in ("generator", "embedder", "reranker")}
     assert "OUR_KEY" not in str(parse_config(tree).dump())
 

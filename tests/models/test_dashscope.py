@@ -37,7 +37,7 @@ def generator_at(url: str, **options: Any) -> DashScopeGenerator:
     )
 
 
-def test_the_requested_model_is_the_one_sent() -> None:
+def test_i1_i4_the_requested_model_is_the_one_sent() -> None:
     sampling = Sampling(temperature=0.0, top_p=0.5, max_tokens=9, stop=("\n",), seed=3)
     with scripted_server([dashscope_chat("the pot", reasoning_content="hm")]) as server:
         generator = generator_at(server.url, extra={"enable_thinking": True})
@@ -230,7 +230,7 @@ def vectors_of(request: WireRequest) -> WireReply:
     return dashscope_embeddings([[float(len(text)), 1.0, 0.0] for text in texts])
 
 
-def test_queries_and_documents_are_told_apart_and_batched() -> None:
+def test_i2_queries_and_documents_are_told_apart_and_batched() -> None:
     texts = [f"{'x' * number}y" for number in range(23)]
     with scripted_server(vectors_of) as server:
         embedder = DashScopeEmbedder(
@@ -269,7 +269,7 @@ def reranker_at(url: str) -> DashScopeReranker:
 
 
 @pytest.mark.parametrize(("count", "requests"), [(1, 1), (500, 1), (501, 2), (1234, 3)])
-def test_any_number_of_documents_is_reranked(count: int, requests: int) -> None:
+def test_i3_any_number_of_documents_is_reranked(count: int, requests: int) -> None:
     order = np.random.default_rng(count).permutation(count)
     with scripted_server(scores_of) as server:
         reranker = reranker_at(server.url)

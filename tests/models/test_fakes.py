@@ -18,7 +18,7 @@ from memoryscope_rag.testing.fakes import (
 )
 
 
-def test_hash_embedder() -> None:
+def test_i6_hash_embedder() -> None:
     embedder = HashEmbedder()
     assert isinstance(embedder, Embedder)
     texts = ["My dog's name is Rex", "What is my dog's name?", "It rained in Paris", "", "，。"]
@@ -59,7 +59,7 @@ def test_frozen_clock() -> None:
         FrozenClock(datetime(2026, 1, 1))
 
 
-def test_scripted_reranker() -> None:
+def test_i6_scripted_reranker() -> None:
     listed = ScriptedReranker([0.5, 0.25, 1.0])
     assert isinstance(listed, Reranker)
     assert asyncio.run(listed.rerank("q", ["a", "b"])).tolist() == [0.5, 0.25]
@@ -80,7 +80,7 @@ def test_scripted_reranker() -> None:
         asyncio.run(slow())
 
 
-def test_scripted_generator() -> None:
+def test_i6_scripted_generator() -> None:
     asked = ChatMessage("user", "hi there")
     model = ScriptedGenerator(
         ["one", ModelError("down"), lambda messages: messages[-1].content.upper()]

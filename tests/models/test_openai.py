@@ -24,7 +24,7 @@ MESSAGES = [
 ]
 
 
-def test_the_requested_model_is_the_one_sent() -> None:
+def test_i1_the_requested_model_is_the_one_sent() -> None:
     with scripted_server([openai_chat("under the pot", model="gpt-x-2026")]) as server:
         generator = openai_at(server.url, model="gpt-x")
         assert isinstance(generator, Generator)
@@ -36,7 +36,7 @@ def test_the_requested_model_is_the_one_sent() -> None:
     assert request.body == {"model": "gpt-x", "messages": MESSAGES}
 
 
-def test_parameters_pass_through() -> None:
+def test_i4_parameters_pass_through() -> None:
     sampling = Sampling(temperature=0.0, top_p=0.5, max_tokens=9, stop=("\n", "END"), seed=3)
     generators = []
     with scripted_server(lambda _: openai_chat("x")) as server:
@@ -65,7 +65,7 @@ def test_parameters_pass_through() -> None:
     assert second == {**common, "max_tokens": 9}
 
 
-def test_azure_is_asked_by_deployment_and_version() -> None:
+def test_i1_azure_is_asked_by_deployment_and_version() -> None:
     with scripted_server([openai_chat("x")]) as server:
         generator = OpenAIGenerator(
             "our-gpt",
@@ -330,13 +330,13 @@ TRICKLE: list[bytes | float] = [b" ", 0.1] * 10
 
 
 @pytest.mark.parametrize("slow", [WireReply((b"{}",), delay=1.0), WireReply(tuple(TRICKLE))])
-def test_a_reply_that_takes_too_long(slow: WireReply) -> None:
+def test_i5_a_reply_that_takes_too_long(slow: WireReply) -> None:
     error, _ = failing(slow, timeout_s=0.3)  # the second one never pauses for as long
     assert error.retryable
     assert "in time" in str(error)
 
 
-def test_a_test_cannot_reach_out() -> None:
+def test_i6_a_test_cannot_reach_out() -> None:
     with pytest.raises(Exception) as caught:  # noqa: PT011 (it comes in an ExceptionGroup)
         replied(openai_at("http://192.0.2.1"))
     told = "".join(traceback.format_exception(caught.value))
@@ -405,7 +405,7 @@ def test_an_unknown_endpoint() -> None:
         find_endpoint("opnai")
 
 
-def test_nothing_of_a_prompt_or_a_key_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_n4_nothing_of_a_prompt_or_a_key_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     script = [openai_error(500, "about SECRET"), openai_chat("the SECRET pot")]
     with scripted_server(script) as server:

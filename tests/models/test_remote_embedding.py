@@ -34,7 +34,7 @@ def unit(rows: list[list[float]]) -> Any:
     return array / np.linalg.norm(array, axis=1, keepdims=True)
 
 
-def test_vectors_come_back_in_order_and_of_unit_length() -> None:
+def test_i2_vectors_come_back_in_order_and_of_unit_length() -> None:
     texts = ["abc", "\ud800", "", "  ", "abcdef"]
     with scripted_server(vectors_of) as server:
         embedder = embedder_at(server.url)
@@ -55,7 +55,7 @@ def test_vectors_come_back_in_order_and_of_unit_length() -> None:
     }
 
 
-def test_prefixes_and_dimension_are_sent() -> None:
+def test_i2_prefixes_and_dimension_are_sent() -> None:
     with scripted_server(vectors_of) as server:
         embedder = embedder_at(
             server.url, query_prefix="query: ", document_prefix="passage: ", ask_dimension=True
@@ -81,7 +81,7 @@ def test_the_fingerprint_is_that_of_model_dimension_and_prefixes() -> None:
     assert len(set(others)) == 3
 
 
-def test_many_texts_go_in_batches() -> None:
+def test_i2_many_texts_go_in_batches() -> None:
     texts = [f"{'x' * (number % 7)}y" for number in range(300)]
     long = ["z" * 100_000] * 5
     with scripted_server(vectors_of) as server:
@@ -155,7 +155,7 @@ def test_failures(reply: WireReply, retryable: bool, told: str) -> None:
         asyncio.run(embedder.embed(["a"], "document"))
 
 
-def test_a_reranker_of_any_server() -> None:
+def test_i3_a_reranker_of_any_server() -> None:
     def answer(request: WireRequest) -> WireReply:
         return rerank([float(text) for text in request.body["documents"]])
 

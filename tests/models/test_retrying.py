@@ -27,14 +27,14 @@ SOON = RetryPolicy(attempts=3, first_wait_s=0.001)
 BUSY = ModelError("busy", retryable=True)
 
 
-def test_success_on_the_second_attempt_is_success() -> None:
+def test_i5_success_on_the_second_attempt_is_success() -> None:
     generator = ScriptedGenerator([BUSY, "at last"])
     assert replied(RetryingGenerator(generator, SOON)).text == "at last"
     assert generator.calls == 2
     assert generator.history[0] == generator.history[1]
 
 
-def test_over_the_wire_too() -> None:
+def test_i5_over_the_wire_too() -> None:
     busy = openai_error(429, retry_after="0.01")
     script = [busy, WireReply((b'{"choi',), cut=True), openai_chat("at last")]
     with scripted_server(script) as server:
@@ -57,7 +57,7 @@ def test_only_what_is_retryable_and_only_so_often() -> None:
         replied(RetryingGenerator(other, SOON))
 
 
-def test_the_deadline_ends_an_attempt_under_way() -> None:
+def test_i5_the_deadline_ends_an_attempt_under_way() -> None:
     slow = ScriptedGenerator(["never"] * 9, delay=30.0)
     policy = RetryPolicy(attempts=9, deadline_s=0.1, first_wait_s=0.001)
     with pytest.raises(ModelError, match=r"0\.1 s") as caught:
@@ -69,7 +69,7 @@ def test_the_deadline_ends_an_attempt_under_way() -> None:
         streamed(RetryingGenerator(stalled, policy))
 
 
-def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
+def test_i5_a_wait_beyond_the_deadline_is_not_begun() -> None:
     later = ModelError("come back in an hour", retryable=True, retry_after=3600.0)
     generator = ScriptedGenerator([later, "never"])
     with pytest.raises(ModelError, match="an hour"):

@@ -172,7 +172,7 @@ def test_a_failure_gives_its_place_back() -> None:
 # ---------------------------------------------------------------- budgets
 
 
-def test_tokens_and_money_are_counted_by_model() -> None:
+def test_n3_tokens_and_money_are_counted_by_model() -> None:
     ledger = Ledger()
     price = Price(prompt=2.0, completion=10.0)
     with scripted_server(lambda _: openai_chat("x", usage=(1000, 100))) as server:
@@ -184,7 +184,7 @@ def test_tokens_and_money_are_counted_by_model() -> None:
     assert ledger.cost == pytest.approx(0.009)
 
 
-def test_streams_are_counted_whole_or_closed_early() -> None:
+def test_n3_streams_are_counted_whole_or_closed_early() -> None:
     ledger = Ledger()
     with scripted_server(lambda _: openai_stream(["abcd"] * 5, usage=(9, 6))) as server:
 
@@ -208,7 +208,7 @@ def test_what_the_server_does_not_count_is_estimated() -> None:
     assert ledger.by_model()["wanted"].estimated == 1
 
 
-def test_a_spent_budget_stops_everything_that_shares_it() -> None:
+def test_n3_a_spent_budget_stops_everything_that_shares_it() -> None:
     ledger = Ledger()
     inner = ScriptedGenerator(["x" * 400] * 9, model="m")
     price = Price(completion=1000.0)  # 100 tokens: 0.1

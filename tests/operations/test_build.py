@@ -95,7 +95,7 @@ def run(
     return asyncio.run(operation.run(State("a"), deadline or Deadline()))
 
 
-def test_stages_run_in_order_and_only_what_is_given_is_kept() -> None:
+def test_j2_j3_stages_run_in_order_and_only_what_is_given_is_kept() -> None:
     state, left_out, timings = run(build([{"first": {"times": 2}}, "second"]))
     assert state == State("a", "aa", "AA", "")
     assert left_out == ()
@@ -108,7 +108,7 @@ def test_a_worker_without_parameters_may_be_written_with_none() -> None:
     assert run(build(stages))[0].second == "A"
 
 
-def test_parallel_workers_see_the_same_state() -> None:
+def test_j3_parallel_workers_see_the_same_state() -> None:
     with pytest.raises(ConfigError, match=r"'second' reads 'first' before any worker gives it"):
         build([["first", "second"]])
 
@@ -135,7 +135,7 @@ def test_parallel_workers_see_the_same_state() -> None:
         (["first"], "no worker gives 'second'"),
     ],
 )
-def test_every_wrong_operation_is_refused_by_name(stages: list[StageSpec], said: str) -> None:
+def test_j3_every_wrong_operation_is_refused_by_name(stages: list[StageSpec], said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         build(stages)
     assert "'test'" in str(caught.value)

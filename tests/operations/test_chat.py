@@ -223,7 +223,7 @@ def test_b3_temporary_memories_stand_there_once_word_for_word(
     ("query", "wanted"),
     [("你好，你还记得我吗？", "2026-05-03 星期日 20:02"), ("Hello?", "Sunday, 2026-05-03")],
 )
-def test_the_language_of_the_prompts_follows_the_query(
+def test_m1_the_language_of_the_prompts_follows_the_query(
     memory: MemoryScope, model: ScriptedGenerator, query: str, wanted: str
 ) -> None:
     memory.chat(query, scope="ann")

@@ -559,7 +559,7 @@ def _child(path: Path, seconds: float) -> subprocess.Popen[str]:
     )
 
 
-def test_a_run_killed_between_batches_is_taken_up_where_it_stopped(tmp_path: Path) -> None:
+def test_k5_a_run_killed_between_batches_is_taken_up_where_it_stopped(tmp_path: Path) -> None:
     turns = 60
 
     async def fill() -> None:
@@ -586,7 +586,7 @@ def test_a_run_killed_between_batches_is_taken_up_where_it_stopped(tmp_path: Pat
     asyncio.run(finish())
 
 
-def test_one_of_two_processes_works_and_the_other_is_told(tmp_path: Path) -> None:
+def test_k5_one_of_two_processes_works_and_the_other_is_told(tmp_path: Path) -> None:
     async def check() -> None:
         async with memory(tmp_path) as m:
             await m.say(*(_turn(n) for n in range(30)))

@@ -31,7 +31,7 @@ TILING: tuple[Unit, ...] = (
 
 
 @given(DAYS, st.sampled_from(TILING))
-def test_units_tile(day: date, unit: Unit) -> None:
+def test_l2_units_tile(day: date, unit: Unit) -> None:
     here = unit_around(day, unit, UTC)
     assert here.first <= day < here.after
     assert unit_around(day, unit, UTC, 1).start == here.end
@@ -41,7 +41,7 @@ def test_units_tile(day: date, unit: Unit) -> None:
 
 
 @given(DAYS)
-def test_weeks_are_iso_weeks(day: date) -> None:
+def test_l2_weeks_are_iso_weeks(day: date) -> None:
     week = unit_around(day, "week", UTC)
     assert week.first.weekday() == 0
     assert (week.after - week.first).days == 7
@@ -53,7 +53,7 @@ def test_weeks_are_iso_weeks(day: date) -> None:
 
 
 @given(DAYS)
-def test_months_and_leap_days(day: date) -> None:
+def test_l2_months_and_leap_days(day: date) -> None:
     month = unit_around(day, "month", UTC)
     assert (month.after - month.first).days == reference.monthrange(day.year, day.month)[1]
     year = unit_around(day, "year", UTC)
@@ -61,7 +61,7 @@ def test_months_and_leap_days(day: date) -> None:
 
 
 @given(DAYS, st.integers(-600, 600))
-def test_add_months(day: date, count: int) -> None:
+def test_l2_add_months(day: date, count: int) -> None:
     moved = add_months(day, count)
     assert (moved.year * 12 + moved.month) - (day.year * 12 + day.month) == count
     last = reference.monthrange(moved.year, moved.month)[1]
@@ -69,7 +69,7 @@ def test_add_months(day: date, count: int) -> None:
 
 
 @given(DAYS, st.integers(-40, 40))
-def test_business_days(day: date, count: int) -> None:
+def test_l2_business_days(day: date, count: int) -> None:
     moved, step = day, 1 if count >= 0 else -1
     left = abs(count)
     while left:
@@ -81,7 +81,7 @@ def test_business_days(day: date, count: int) -> None:
 
 
 @given(st.integers(1600, 2400), st.integers(1, 12), st.integers(0, 6), st.integers(1, 4))
-def test_nth_weekday(year: int, month: int, weekday: int, nth: int) -> None:
+def test_l2_nth_weekday(year: int, month: int, weekday: int, nth: int) -> None:
     wanted = [
         date(year, month, day)
         for day in range(1, reference.monthrange(year, month)[1] + 1)

@@ -90,7 +90,7 @@ CASES = [tuple(line.split(" | ")) for line in TABLE.strip().splitlines()]
 
 
 @pytest.mark.parametrize(("text", "expected"), CASES, ids=[case[0] for case in CASES])
-def test_past(check: Callable[..., None], text: str, expected: str) -> None:
+def test_l1_past(check: Callable[..., None], text: str, expected: str) -> None:
     check(text, expected)
 
 
@@ -103,5 +103,5 @@ def test_past(check: Callable[..., None], text: str, expected: str) -> None:
         ("29号", "2026-11-29 .. 2026-11-30"),
     ],
 )
-def test_future(check: Callable[..., None], text: str, expected: str) -> None:
+def test_l1_future(check: Callable[..., None], text: str, expected: str) -> None:
     check(text, expected, "future")

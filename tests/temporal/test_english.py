@@ -133,7 +133,7 @@ CASES = [tuple(line.split(" | ")) for line in TABLE.strip().splitlines()]
 
 
 @pytest.mark.parametrize(("text", "expected"), CASES, ids=[case[0] for case in CASES])
-def test_past(check: Callable[..., None], text: str, expected: str) -> None:
+def test_l1_past(check: Callable[..., None], text: str, expected: str) -> None:
     check(text, expected)
 
 
@@ -151,5 +151,5 @@ def test_past(check: Callable[..., None], text: str, expected: str) -> None:
         ("29 February", "2028-02-29 .. 2028-03-01"),
     ],
 )
-def test_future(check: Callable[..., None], text: str, expected: str) -> None:
+def test_l1_future(check: Callable[..., None], text: str, expected: str) -> None:
     check(text, expected, "future")

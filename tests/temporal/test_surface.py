@@ -187,7 +187,7 @@ isbn 978-3-16-148410-0
 有点心吃
 五一路12弄""".splitlines(),
 )
-def test_no_false_alarm(text: str) -> None:
+def test_l3_no_false_alarm(text: str) -> None:
     assert find_times(text, reference=REFERENCE) == ()
 
 
@@ -243,7 +243,7 @@ def test_naive_reference_is_refused() -> None:
 
 
 @pytest.mark.parametrize("zone", ZONES)
-def test_days_are_civil_days(zone: str) -> None:
+def test_l2_days_are_civil_days(zone: str) -> None:
     """Over the whole year: yesterday ends where today begins, and days are 23 to 25 hours long."""
     day, lengths = date(2026, 1, 1), set()
     while day.year == 2026:

@@ -25,14 +25,14 @@ def kept(*nodes: MemoryNode) -> list[str]:
     return [item.id for item in distinct(nodes)]
 
 
-def test_the_same_words_stand_once() -> None:
+def test_d4_the_same_words_stand_once() -> None:
     assert kept(node("a", "I like  Tea"), node("b", "i like tea"), node("c", "I like teal")) == [
         "a",
         "c",
     ]
 
 
-def test_a_fact_and_the_one_turn_it_rests_on_stand_once_in_either_order() -> None:
+def test_d4_a_fact_and_the_one_turn_it_rests_on_stand_once_in_either_order() -> None:
     turn = node("t", "I moved to Rome last week!", "conversation", "m1")
     fact = node("f", "Ann lives in Rome", "observation", "m1")
     wide = node("w", "Ann travels a lot", "observation", "m1", "m2")
@@ -48,7 +48,7 @@ def test_pieces_of_one_message_and_facts_of_one_message_all_stand() -> None:
     assert kept(*facts) == ["f0", "f1", "f2"]
 
 
-def test_reranked_items_come_first_in_the_rerankers_order() -> None:
+def test_d3_reranked_items_come_first_in_the_rerankers_order() -> None:
     row = np.zeros(1, dtype=np.float32)
     order = [Ranked(name, -float(i), row, ()) for i, name in enumerate("abcd")]
     assert [item.id for item in reorder(order, {"a": 0.1, "c": 0.9})] == ["c", "a", "b", "d"]

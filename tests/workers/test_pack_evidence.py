@@ -90,7 +90,7 @@ def test_the_budget_holds_for_any_texts(texts: list[str], budget: int) -> None:
     assert bool(packed) == bool(text)
 
 
-def test_event_words() -> None:
+def test_d8_event_words() -> None:
     def event(days: int, grain: Grain, recurrence: Recurrence | None = None) -> str:
         start = datetime(2026, 5, 7, tzinfo=UTC)
         interval = Interval(start, start + timedelta(days=days))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from memoryscope_rag.schema import MemoryNode
@@ -24,6 +25,9 @@ class JudgeByRules(Worker[ConsolidationState]):
 
     async def run(self, state: ConsolidationState) -> ConsolidationState:
         """Give ``verdicts``, none for what is compatible."""
+        return await asyncio.to_thread(self._judge, state)  # not in the event loop
+
+    def _judge(self, state: ConsolidationState) -> ConsolidationState:
         verdicts: list[Verdict] = []
         for fact in state.facts:
             node = observation_of(fact)

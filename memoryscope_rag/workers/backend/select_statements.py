@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Literal
@@ -46,6 +47,10 @@ class SelectStatements(Worker[ConsolidationState]):
 
     async def run(self, state: ConsolidationState) -> ConsolidationState:
         """Give ``scores`` of the messages that are worth a fact, and ``facts``."""
+        # some tens of milliseconds a batch: not in the event loop, where somebody may retrieve
+        return await asyncio.to_thread(self._select, state)
+
+    def _select(self, state: ConsolidationState) -> ConsolidationState:
         roles = {"user", "assistant"} if self.params.assistant else {"user"}
         wanted = {message.id for message in state.messages if message.role in roles}
         scores: dict[str, int] = {}

@@ -18,6 +18,7 @@ import yaml
 
 from memoryscope_rag.configs.load import packaged_text
 from memoryscope_rag.errors import ConfigError, suggest
+from memoryscope_rag.lexical import detect_language
 from memoryscope_rag.ports import ChatMessage
 
 DEFAULT: Final = "en"
@@ -25,6 +26,15 @@ _PACKAGED: Final = ("en", "zh")
 _WORD = re.compile(r"[^\W\d_]+")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]")
 _KEYS: Final = ("system", "user")
+_CODES: Final = {
+    "german": "de",
+    "french": "fr",
+    "spanish": "es",
+    "italian": "it",
+    "portuguese": "pt",
+    "dutch": "nl",
+    "turkish": "tr",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +104,15 @@ class Prompts:
 
 
 def language_of(text: str) -> str:
-    """The language whose prompts suit ``text``: "zh" for mostly unspaced script, else "en".
+    """The language whose prompts suit ``text``: "zh" for mostly unspaced script, else the one
+    whose function words it holds, such as "fr"; "en" where none prevail.
 
     A word counts as much as an unspaced character: a brand name makes no Chinese text English.
     """
     unspaced = len(_UNSPACED.findall(text))
-    return "zh" if unspaced > len(_WORD.findall(_UNSPACED.sub(" ", text))) else DEFAULT
+    if unspaced > len(_WORD.findall(_UNSPACED.sub(" ", text))):
+        return "zh"
+    return _CODES.get(detect_language(text), DEFAULT)
 
 
 def _parse(text: str, language: str, source: str) -> dict[str, Prompt]:
