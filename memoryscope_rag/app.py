@@ -125,6 +125,7 @@ class AsyncMemoryScope:
             prompts=NO_PROMPTS if generator is None else Prompts.load(config.prompts),
         )
         self._generator = generator
+        self._reranker = reranker
         self._backend = Backend(services, config)
         self._retrieve = build_retrieve(services, config.retrieval.operation)
         self._sessions = SessionLocks()
@@ -648,6 +649,8 @@ class AsyncMemoryScope:
             if self._generator is not None:
                 await self._generator.close()
         finally:
+            if self._reranker is not None:
+                self._reranker.close()
             await self._store.close()
             if self._embedder is not None:
                 self._embedder.close()

@@ -79,7 +79,11 @@ class Embedder(Protocol):
 class Reranker(Protocol):
     """Scores texts against a query, higher is better."""
 
-    async def rerank(self, query: str, texts: Sequence[str]) -> FloatArray: ...
+    async def rerank(self, query: str, texts: Sequence[str]) -> FloatArray:
+        """Scores ``(len(texts),)`` in the order of ``texts``. Raises ModelError."""
+        ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

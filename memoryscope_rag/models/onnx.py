@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -29,6 +30,8 @@ from memoryscope_rag.ports import EmbedderSpec, FloatArray
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+STAND_BACK = 0.5
+"""Seconds that a document waits for queries at most, so that many of these do not starve it."""
 _CHARS_A_TOKEN = 20
 """A text is first read only this far for each token it may have; English has about 4.5."""
 
@@ -55,7 +58,13 @@ class OnnxEmbedder:
         self._inputs = {item.name: item.type for item in session.get_inputs()}
         self._output, _ = hidden_output(session)
         self._threads = threads
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"embed-{spec.name}")
+        name = f"embed-{spec.name}"
+        self._pools = {
+            "query": ThreadPoolExecutor(threads, thread_name_prefix=f"{name}-query"),
+            "document": ThreadPoolExecutor(threads, thread_name_prefix=name),
+        }
+        self._no_query = threading.Condition()
+        self._queries = 0
         self._special = tokenizer.num_special_tokens_to_add(False)
         longest = max(len(self._read(prefix).ids) for prefix in self._prefix.values())
         self._budget = spec.max_tokens - longest
@@ -111,8 +120,8 @@ class OnnxEmbedder:
     async def embed(self, texts: Sequence[str], kind: Literal["query", "document"]) -> FloatArray:
         """Unit vectors ``(len(texts), dimension)``; see :class:`~memoryscope_rag.ports.Embedder`.
 
-        The event loop stays free. Few texts are queued at a time, so a query that comes during a
-        long list of documents waits for some milliseconds, not for the list.
+        The event loop stays free. Somebody waits for a query: documents stand back while one is
+        being embedded, so that it shares the cores with what was begun before it at most.
 
         Raises:
             InvalidInput: a text holds a lone surrogate.
@@ -141,7 +150,8 @@ class OnnxEmbedder:
 
     def close(self) -> None:
         """Wait for what is running and end the threads; a second call does nothing."""
-        self._pool.shutdown(wait=True)
+        for pool in self._pools.values():
+            pool.shutdown(wait=True)
 
     def _turns(self, texts: Sequence[str]) -> list[list[int]]:
         """Which texts are queued together: of like length, so that no thread waits for another."""
@@ -156,7 +166,9 @@ class OnnxEmbedder:
     ) -> list[Future[FloatArray]]:
         prefix = self._prefix[kind]
         try:
-            return [self._pool.submit(self._vector, prefix, texts[row]) for row in rows]
+            return [
+                self._pools[kind].submit(self._in_turn, kind, prefix, texts[row]) for row in rows
+            ]
         except RuntimeError as error:
             raise ModelError(f"the embedder {self._spec.name} is closed") from error
 
@@ -183,6 +195,21 @@ class OnnxEmbedder:
             encoding = self._read(text)
         encoding.truncate(room)
         return self._tokenizer.post_process(encoding)
+
+    def _in_turn(self, kind: Literal["query", "document"], prefix: str, text: str) -> FloatArray:
+        """The vector of one text, a document's not while a query is at it."""
+        if kind == "document":
+            with self._no_query:
+                self._no_query.wait_for(lambda: self._queries == 0, timeout=STAND_BACK)
+            return self._vector(prefix, text)
+        with self._no_query:
+            self._queries += 1
+        try:
+            return self._vector(prefix, text)
+        finally:
+            with self._no_query:
+                self._queries -= 1
+                self._no_query.notify_all()
 
     def _vector(self, prefix: str, text: str) -> FloatArray:
         """One unit vector, shape ``(dimension,)``."""

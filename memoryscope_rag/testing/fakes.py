@@ -140,6 +140,9 @@ class ScriptedReranker:
             values = list(self._scores[: len(texts)])
         return np.array(values, dtype=np.float32)
 
+    def close(self) -> None:
+        """Nothing to close."""
+
 
 class ScriptedGenerator:
     """A chat model that gives its replies in order; an exception among them is raised.
