@@ -280,6 +280,7 @@ class Candidates:
     the node's turn in its session: neighbouring turns differ by one, whatever other sessions said
     between them; -1 for none. Times are POSIX seconds, NaN for none.
     ``found`` tells hits from mere neighbours. ``length`` counts characters.
+    ``population`` counts the nodes that pass the request's filters, found or not.
     Order: by kind, then seq; it carries no meaning.
     """
 
@@ -302,6 +303,7 @@ class Candidates:
     length: NDArray[np.int64]
     question: NDArray[np.bool_]
     found: NDArray[np.bool_]
+    population: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -48,7 +48,7 @@ QUESTIONS = (
     Question("ann", "What is Ann allergic to?"),
     Question("ann", "What did Clara and Ann do last month?"),
     Question("ann", "Does Ann drink coffee?"),
-    Question("wei", "小伟的生日是什么时候？"),
+    Question("wei", "我的生日是哪一天？"),
     Question("wei", "我对什么过敏？"),
     Question("wei", "上个月我们搬到了哪里？"),
     Question("ann", "Who won the football match?"),

@@ -84,6 +84,7 @@ class PlainIndex:
                 dense_context[row] = _cosine(self._contexts, query.vector)
         events = [item.node.event for item in nodes]
         return Candidates(
+            population=count,
             ids=tuple(item.node.id for item in nodes),
             kinds=tuple(item.node.kind for item in nodes),
             dense=dense,

@@ -29,6 +29,16 @@ SINGLE = frozenset(
 CALLED_OFF = frozenset({"trip", "plan"})
 """Attributes that a clause denies which says that it will not be."""
 
+POINTERS = frozenset(
+    {
+        *("it", "them", "this", "that", "these", "those", "him", "her", "one", "some", "there"),
+        *("here", "something", "anything", "everything", "all of it", "all of them"),
+        *("它", "它们", "他", "她", "他们", "她们", "这", "那", "这个", "那个", "这些", "那些"),
+        *("这里", "那里", "这儿", "那儿"),
+    }
+)
+"""Words that stand for a value told before; by themselves they are none."""
+
 _ALIASES = {
     "movie": "film",
     "movies": "film",
@@ -163,6 +173,8 @@ def _slot(rule: SlotRule, match: re.Match[str], who: Who, language: Language) ->
     value = rule.constant or groups.get("value")
     if value is not None and rule.constant is None:
         value = language.value_end.sub("", value).strip(" ,.;，。") or None
+        if value is not None and value.casefold() in POINTERS:
+            value = None
     attribute = rule.attribute
     if "{what}" in attribute:
         what = groups.get("what", "").casefold()

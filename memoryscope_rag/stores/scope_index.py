@@ -135,6 +135,7 @@ class ScopeIndex:
             np.ascontiguousarray(turn_scores[:, slots]),
             np.ascontiguousarray(context_scores[:, slots]),
             np.array(best, dtype=np.float32),
+            passing,
         )
 
     def _mask(self, request: SearchRequest, now: int) -> NDArray[np.bool_]:
@@ -221,6 +222,7 @@ class ScopeIndex:
         lexical: FloatArray,
         lexical_context: FloatArray,
         lexical_best: FloatArray,
+        population: int = 0,
     ) -> Candidates:
         c = self.columns
         names = list(c.speakers)
@@ -247,6 +249,7 @@ class ScopeIndex:
             length=c.length[slots],
             question=c.question[slots],
             found=found,
+            population=population,
         )
 
     def _died(self, slots: Sequence[int]) -> None:

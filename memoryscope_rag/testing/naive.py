@@ -126,6 +126,8 @@ def disagreements(
     got = set(answer.ids)
     if len(got) != len(answer.ids):
         problems.append("an id stands twice")
+    if answer.population != len(allowed):
+        problems.append(f"population {answer.population}, but {len(allowed)} pass the filter")
     if strange := got - allowed:
         problems.append(f"{sorted(strange)} do not pass the filter")
     justified: set[str] = set()

@@ -119,7 +119,7 @@ def test_the_settings_name_another_variable(
     reranker = build_reranker(settings("reranker", provider="rerank-api", model="m", **common))
     assert reranker is not None
     asyncio.run(reranker.rerank("q", ["a"]))
-    reranker.close()  # type: ignore[attr-defined]
+    reranker.close()
     assert [request.headers["authorization"] for request in server.requests] == ["Bearer ours"] * 2
 
 
@@ -249,7 +249,7 @@ def test_i3_rerankers(server: ScriptedServer, provider: str) -> None:
     reranker = build_reranker(config)
     assert reranker is not None
     assert asyncio.run(reranker.rerank("q", ["a", "b"])).tolist() == [0.5, 0.5]
-    reranker.close()  # type: ignore[attr-defined]
+    reranker.close()
     assert server.bodies[0]["model"] == "re"
 
 

@@ -165,7 +165,7 @@ def test_a_prefix_that_leaves_no_room_is_refused(tmp_path: Path) -> None:
         )
 
 
-def test_e5_prefixes(open_model: Callable[[str], OnnxEmbedder], models_dir: Path) -> None:
+def test_the_prefixes_of_e5(open_model: Callable[[str], OnnxEmbedder], models_dir: Path) -> None:
     e5 = open_model("e5-small-v2")
     query, document = (e5.embed_sync(["where is it?"], kind)[0] for kind in ("query", "document"))
     assert not np.array_equal(query, document)

@@ -118,7 +118,7 @@ def test_i3_more_documents_than_a_request_may_hold(server: ScriptedServer, provi
     assert reranker is not None
     scores = np.random.default_rng(1).permutation(2 * MOST_DOCUMENTS + 1) / 2000
     found = asyncio.run(reranker.rerank("where", [str(score) for score in scores]))
-    reranker.close()  # type: ignore[attr-defined]
+    reranker.close()
     assert np.allclose(found, scores, atol=1e-6)
     assert [body["model"] for body in server.bodies] == ["re"] * 3
 
@@ -144,12 +144,12 @@ def test_i5_a_failure_before_a_success_is_a_success(ask: Any) -> None:
 
 def test_i5_the_deadline_of_the_settings_ends_it() -> None:
     def late(request: WireRequest) -> WireReply:
-        return WireReply((b"{}",), delay=1.0)
+        return WireReply((b"{}",), delay=2.0)
 
     with scripted_server(late) as server, pytest.raises(ModelError) as caught:
-        using(generator_of(server, "vllm", deadline_s=0.2, retries=9), _whole)
+        using(generator_of(server, "vllm", deadline_s=0.5, retries=9), _whole)
     assert caught.value.retryable
-    assert len(server.requests) == 1
+    assert len(server.requests) <= 1  # none on a machine that is too busy to send it
 
 
 def test_i6_what_is_not_this_machine_cannot_be_reached() -> None:

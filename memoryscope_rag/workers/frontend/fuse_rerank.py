@@ -14,8 +14,8 @@ from memoryscope_rag.workers.frontend.ranking import RAISED_BY, Ranked, rank
 from memoryscope_rag.workers.frontend.state import RetrievalState
 
 FLOOR_FROM = 100
-"""Candidates from which the floor holds. With fewer, the scope (or the filter) is so small that
-rare words are not rare yet and scores are low; there is also little that could be in the way."""
+"""Nodes from which the floor holds. With fewer, the scope (or what the filters leave of it) is so
+small that rare words are not rare yet and scores are low; there is also little in the way."""
 SPARE = 10
 """So many more than ``limit`` are read, for those that fall away as repetitions."""
 

@@ -29,13 +29,13 @@ class Ranked:
 
 
 def rank(state: RetrievalState, ranker: LinearRanker, count: int) -> tuple[list[Ranked], int]:
-    """The best ``count`` candidates, best first, and of how many; equal scores in order of id.
+    """The best ``count`` candidates, best first, and of how many nodes; equal scores by id.
 
     An observation whose turn is a candidate, too, raises that turn and has no place of its own.
     """
     turns = _scored(state, state.evidence, ranker)
     facts = _scored(state, state.memory, ranker)
-    total = sum(len(side.scores) for side in (turns, facts) if side is not None)
+    total = sum(side.candidates.population for side in (turns, facts) if side is not None)
     if turns is not None and facts is not None:
         source = _sources(turns, facts)
         if (source >= 0).any():
