@@ -6,9 +6,8 @@ import asyncio
 from dataclasses import replace
 
 from memoryscope_rag.schema import MemoryNode
-from memoryscope_rag.statements import Judgement, Said, relation
 from memoryscope_rag.workers.backend.facts import is_same, observation_of, plain
-from memoryscope_rag.workers.backend.state import ConsolidationState, Verdict
+from memoryscope_rag.workers.backend.state import ConsolidationState, Relation, Verdict
 from memoryscope_rag.workers.base import Worker
 
 
@@ -47,8 +46,10 @@ def same_speaker(one: MemoryNode, two: MemoryNode) -> bool:
     )
 
 
-def judge(older: MemoryNode, newer: MemoryNode) -> Judgement:
+def judge(older: MemoryNode, newer: MemoryNode) -> Relation:
     """The relation of two nodes; ``older`` may have been said later, when messages come late."""
+    from memoryscope_rag.statements import Said, relation  # patterns, when first needed
+
     if is_same(older, newer):
         return "repeated"
     first, last = (older, newer) if older.said_at <= newer.said_at else (newer, older)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import Field
 
 from memoryscope_rag import lexical
 from memoryscope_rag.schema import Message
-from memoryscope_rag.statements import Slot, Statement, Turn, read
 from memoryscope_rag.workers.backend.facts import fact_id
 from memoryscope_rag.workers.backend.state import ConsolidationState, Fact
 from memoryscope_rag.workers.backend.subjects import SOMEBODY
 from memoryscope_rag.workers.base import NoParams, Worker
+
+if TYPE_CHECKING:
+    from memoryscope_rag.statements import Slot, Statement
 
 VERSION: Final = "rules/1"
 """Changes when the rules select otherwise; kept with every fact that they drew."""
@@ -51,6 +53,8 @@ class SelectStatements(Worker[ConsolidationState]):
         return await asyncio.to_thread(self._select, state)
 
     def _select(self, state: ConsolidationState) -> ConsolidationState:
+        from memoryscope_rag.statements import Turn, read  # patterns, when first needed
+
         roles = {"user", "assistant"} if self.params.assistant else {"user"}
         wanted = {message.id for message in state.messages if message.role in roles}
         scores: dict[str, int] = {}

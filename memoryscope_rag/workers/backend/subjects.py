@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -15,7 +16,6 @@ from memoryscope_rag.errors import ModelError
 from memoryscope_rag.ports import Embedder, FloatArray
 from memoryscope_rag.schema import MemoryNode
 from memoryscope_rag.scoring.features import is_unspaced, named_in
-from memoryscope_rag.statements import LANGUAGES
 from memoryscope_rag.workers.backend.facts import plain
 from memoryscope_rag.workers.backend.state import Subject
 
@@ -35,9 +35,6 @@ _EVERYDAY: Final = {
         "语言", "书籍", "电影", "目标", "童年", "购物",
     ),
 }  # fmt: skip
-_RELATIONS: Final = frozenset(
-    name for language in LANGUAGES.values() for name in language.relations.values()
-)
 _PARTS = re.compile(r"[;；,，、\n]+")
 _SAME = 0.97
 """Cosine from which an everyday attribute is the very text in question, and no background."""
@@ -79,7 +76,7 @@ def who_of(fact: MemoryNode) -> str:
     subject = fact.metadata.get("subject")
     if not isinstance(subject, str) or not subject:
         return fact.speaker or SOMEBODY
-    if fact.speaker is not None and subject in _RELATIONS:
+    if fact.speaker is not None and subject in _relations():
         mark = "的" if is_unspaced(subject) else "'s "
         return f"{fact.speaker}{mark}{subject}"
     return subject
@@ -191,3 +188,12 @@ def _background(cosines: FloatArray) -> tuple[NDArray[np.float32], NDArray[np.fl
     usable = np.where(cosines < _SAME, cosines, np.nan)
     mean = np.nanmean(usable, axis=1, keepdims=True)
     return mean, np.maximum(np.nanstd(usable, axis=1, keepdims=True), 1e-3)
+
+
+@lru_cache(maxsize=1)
+def _relations() -> frozenset[str]:
+    from memoryscope_rag.statements import LANGUAGES  # half a second of patterns, if ever needed
+
+    return frozenset(
+        name for language in LANGUAGES.values() for name in language.relations.values()
+    )

@@ -9,7 +9,6 @@ from pydantic import Field
 
 from memoryscope_rag.schema import MemoryNode
 from memoryscope_rag.scoring.features import is_unspaced
-from memoryscope_rag.statements import LANGUAGES, Slot, Who
 from memoryscope_rag.workers.backend.facts import plain
 from memoryscope_rag.workers.backend.state import InsightUpdate, ReflectionState
 from memoryscope_rag.workers.backend.subjects import same_slot
@@ -78,6 +77,8 @@ class UpdateInsightsByRules(Worker[ReflectionState]):
 
 def _single(attribute: str) -> bool:
     """Whether ``attribute``, in any language, has one value at a time."""
+    from memoryscope_rag.statements import LANGUAGES, Slot, Who  # patterns, when first needed
+
     names = {attribute}
     for language in LANGUAGES.values():
         names.update(name for name, own in language.attribute_names.items() if own == attribute)
