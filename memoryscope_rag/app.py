@@ -42,6 +42,7 @@ from memoryscope_rag.errors import (
 from memoryscope_rag.operations.backend import Backend
 from memoryscope_rag.operations.chat import Chat, ChatDelta, ChatOptions, ChatReply, ChatRequest
 from memoryscope_rag.operations.consolidate import ConsolidationReport
+from memoryscope_rag.operations.foreground import Foreground
 from memoryscope_rag.operations.import_ import ImportReport, import_lines
 from memoryscope_rag.operations.portability import export_lines
 from memoryscope_rag.operations.record import index_fact, record
@@ -126,7 +127,8 @@ class AsyncMemoryScope:
         )
         self._generator = generator
         self._reranker = reranker
-        self._backend = Backend(services, config)
+        self._foreground = Foreground()
+        self._backend = Backend(services, config, self._foreground)
         self._retrieve = build_retrieve(services, config.retrieval.operation)
         self._sessions = SessionLocks()
         self._closed = False
@@ -472,7 +474,8 @@ class AsyncMemoryScope:
             session_id=session_id,
             current_session=current_session,
         )
-        return await retrieve(self._retrieve, state)
+        with self._foreground:
+            return await retrieve(self._retrieve, state)
 
     async def chat(
         self,

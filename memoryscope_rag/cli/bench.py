@@ -282,6 +282,9 @@ def speed(
     ] = "1000,10000,38000,100000",
     queries: Annotated[int, typer.Option(min=20, help="Retrievals a percentile.")] = 100,
     messages: Annotated[int, typer.Option(min=64, help="Messages recorded in batches.")] = 4096,
+    consolidations: Annotated[
+        int, typer.Option(min=0, help="Scopes consolidated while others retrieve; 0: none.")
+    ] = 100,
     as_json: JsonOption = False,
 ) -> None:
     """Milliseconds of retrieving, recording and opening; bytes a message."""
@@ -305,6 +308,7 @@ def speed(
             rows=rows,
             queries=queries,
             messages=messages,
+            consolidations=consolidations,
             say=lambda text: print(text, file=sys.stderr),
         )
         name = None if embedder is None else embedder.spec.name

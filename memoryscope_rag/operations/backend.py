@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from memoryscope_rag.configs.model import Config
@@ -14,6 +15,7 @@ from memoryscope_rag.operations.consolidate import (
     build_consolidate,
     consolidate,
 )
+from memoryscope_rag.operations.foreground import BackgroundEmbedder, Foreground
 from memoryscope_rag.operations.reflect import (
     ReflectionOptions,
     ReflectionReport,
@@ -28,8 +30,11 @@ from memoryscope_rag.workers.base import Services
 class Backend:
     """What happens behind the chat. All methods belong to the application's event loop."""
 
-    def __init__(self, services: Services, config: Config) -> None:
+    def __init__(self, services: Services, config: Config, foreground: Foreground) -> None:
         settings = config.consolidation
+        if services.embedder is not None:
+            embedder = BackgroundEmbedder(services.embedder, foreground)
+            services = replace(services, embedder=embedder)
         self._services = services
         self._config = config
         self._operation = build_consolidate(services, settings.operation)

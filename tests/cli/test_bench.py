@@ -55,7 +55,7 @@ def test_timex_shows_accuracy_and_misses_by_cause(cli: Cli) -> None:
 
 def test_speed_measures_a_small_machine(cli: Cli) -> None:
     small = ("--sizes", "60,120", "--rows", "2000", "--queries", "20", "--messages", "64")
-    outcome = cli("bench", "speed", *small, "--json")
+    outcome = cli("bench", "speed", *small, "--consolidations", "2", "--json")
     metrics = json.loads(outcome.out)["systems"]["memoryscope-rag"]
     wanted = {
         "retrieve_noembed_p95_ms@60",
@@ -65,6 +65,7 @@ def test_speed_measures_a_small_machine(cli: Cli) -> None:
         "add_single_p95_ms",
         "bytes_per_message",
         "cold_open_ms@120",
+        "beside_consolidation_p95_ratio@2",
         "import_ms",
     }
     assert wanted <= set(metrics)
@@ -75,7 +76,9 @@ def test_speed_measures_a_small_machine(cli: Cli) -> None:
 
 def test_speed_measures_embedding_where_there_is_a_model(cli: Cli) -> None:
     options = ("--sizes", "60", "--rows", "0", "--queries", "20", "--messages", "64", "--json")
-    tree = json.loads(cli("bench", "speed", *options, "--embedder", "all-minilm-l6-v2").out)
+    left_out = ("--consolidations", "0")
+    model = ("--embedder", "all-minilm-l6-v2")
+    tree = json.loads(cli("bench", "speed", *options, *left_out, *model).out)
     assert tree["embedder"] == "all-minilm-l6-v2"
     metrics = tree["systems"]["memoryscope-rag"]
     assert {"retrieve_p95_ms@60", "add_single_embed_p95_ms", "add_batch_embed_per_s"} <= set(
