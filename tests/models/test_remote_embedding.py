@@ -145,7 +145,8 @@ def test_what_is_too_long_is_cut_at_its_end() -> None:
 )
 def test_failures(reply: WireReply, retryable: bool, told: str) -> None:
     with scripted_server([reply]) as server:
-        embedder = embedder_at(server.url, timeout_s=0.3)
+        # only the slow server is to be given up on, whatever the machine is busy with
+        embedder = embedder_at(server.url, timeout_s=0.3 if told == "in time" else 30)
         with pytest.raises(ModelError, match=told) as caught:
             asyncio.run(embedder.embed(["a", "b"], "document"))
         embedder.close()
