@@ -9,9 +9,9 @@ import asyncio
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
+from memoryscope_rag.app import SystemClock
 from memoryscope_rag.evaluation.benchmarks import BENCHMARKS
 from memoryscope_rag.evaluation.consolidation import duplicates
 from memoryscope_rag.evaluation.datasets import History, Turn
@@ -24,15 +24,10 @@ from memoryscope_rag.operations.consolidate import (
 )
 from memoryscope_rag.operations.record import record
 from memoryscope_rag.ports import Embedder, Generator, MemoryStore, NodeFilter
-from memoryscope_rag.schema import MemoryNode, NewMessage, Scope, utc_now
+from memoryscope_rag.schema import MemoryNode, NewMessage, Scope
 from memoryscope_rag.scoring import LinearRanker
 from memoryscope_rag.workers.base import Services
 from memoryscope_rag.workers.prompts import Prompts
-
-
-class _Now:
-    def now(self) -> datetime:
-        return utc_now()
 
 
 def run_cost(
@@ -85,7 +80,7 @@ async def _measure(
             Path(folder) / "bench.db", embedder=None if embedder is None else embedder.spec
         )
         services = Services(
-            store, ranker, _Now(), embedder, generator=generator, prompts=Prompts.load()
+            store, ranker, SystemClock(), embedder, generator=generator, prompts=Prompts.load()
         )
         operation = build_consolidate(services)
         try:

@@ -31,19 +31,29 @@ class Backend:
     """What happens behind the chat. All methods belong to the application's event loop."""
 
     def __init__(self, services: Services, config: Config, foreground: Foreground) -> None:
-        settings = config.consolidation
         if services.embedder is not None:
             embedder = BackgroundEmbedder(services.embedder, foreground)
             services = replace(services, embedder=embedder)
         self._services = services
         self._config = config
-        self._operation = build_consolidate(services, settings.operation)
-        self._options = ConsolidationOptions(
+        settings = config.consolidation
+        self._consolidation = build_consolidate(services, settings.operation)
+        self._consolidation_options = ConsolidationOptions(
             batch_tokens=settings.batch_tokens,
             batch_messages=settings.batch_messages,
             context_turns=settings.context_turns,
             attempts=settings.attempts,
             lease_seconds=settings.lease_s,
+        )
+        reflection = config.reflection
+        self._reflection = build_reflect(services, reflection.operation)
+        self._reflection_options = ReflectionOptions(
+            threshold=reflection.threshold,
+            batch=reflection.batch,
+            subjects=reflection.subjects,
+            calls=reflection.calls,
+            long_range=reflection.long_range,
+            lease_seconds=reflection.lease_s,
         )
         self._zone = ZoneInfo(config.time_zone)
         self._schedule = Schedule(
@@ -65,27 +75,19 @@ class Backend:
         return await consolidate(
             self._services,
             scope,
-            operation=self._operation,
-            options=self._options,
+            operation=self._consolidation,
+            options=self._consolidation_options,
             now=self._services.clock.now().astimezone(self._zone),
             owner=_owner(),
         )
 
     async def reflect(self, scope: Scope) -> ReflectionReport:
         """Bring the insights of ``scope`` up to date."""
-        settings = self._config.reflection
         return await reflect(
             self._services,
             scope,
-            operation=build_reflect(self._services, settings.operation),
-            options=ReflectionOptions(
-                threshold=settings.threshold,
-                batch=settings.batch,
-                subjects=settings.subjects,
-                calls=settings.calls,
-                long_range=settings.long_range,
-                lease_seconds=settings.lease_s,
-            ),
+            operation=self._reflection,
+            options=self._reflection_options,
             now=self._services.clock.now().astimezone(self._zone),
             owner=_owner(),
         )
