@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memoryscope_rag.errors import MissingExtra, ModelError
+from memoryscope_rag.errors import MissingExtra
+from memoryscope_rag.models.chat_presets import CHAT_PRESETS, DEFAULT_CHAT_MODEL
+from memoryscope_rag.models.torch_folders import chat_model_state
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -77,18 +78,24 @@ def open_memory(
 
 
 def _local(config: Config, wait: Callable[[str], None]) -> Generator | None:
-    """The small model of the extra ``transformers``, if all of it is there."""
-    if not all(find_spec(name) for name in ("torch", "transformers")):
-        return None
+    """The small model of the extra ``transformers``, if all of it is there.
+
+    It opens while the user reads and types.
+    """
     from memoryscope_rag.models.local import TransformersGenerator
 
-    wait("opening the model of this machine; the first time that takes half a minute ...")
-    try:
-        return TransformersGenerator.load(
-            models_dir=config.embedder.models_dir, threads=config.generator.threads
-        )
-    except (ModelError, MissingExtra):
+    folder = config.embedder.models_dir
+    preset = CHAT_PRESETS[DEFAULT_CHAT_MODEL]
+    if chat_model_state(preset, models_dir=folder)[0] != "here":
         return None
+    try:
+        local = TransformersGenerator.load(
+            models_dir=folder, threads=config.generator.threads, wait=False
+        )
+    except MissingExtra:
+        return None
+    wait("opening the model of this machine meanwhile; the first time takes half a minute")
+    return local
 
 
 def _by_rules(config: Config) -> Config:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from contextlib import aclosing
 from pathlib import Path
 
@@ -30,9 +30,9 @@ class TransformersGenerator:
     Made by :meth:`load`.
     """
 
-    def __init__(self, decoder: Decoder, thread: TorchThread) -> None:
-        self._decoder: Decoder | None = decoder
-        self._model = decoder.name
+    def __init__(self, model: str, decoder: Future[Decoder], thread: TorchThread) -> None:
+        self._decoder: Future[Decoder] | None = decoder
+        self._model = model
         self._thread = thread
         self._closed = threading.Event()
 
@@ -45,9 +45,10 @@ class TransformersGenerator:
         cache_dir: Path | None = None,
         threads: int = 0,
         device: str | None = "cpu",
+        wait: bool = True,
     ) -> TransformersGenerator:
         """Find, check and open a model; some seconds, the first time for a GGUF file half a
-        minute. Blocks: an application does so before it serves.
+        minute. Blocks by default: an application does so before it serves.
 
         Args:
             name_or_path: a preset, a folder in the layout of transformers, a ``.gguf`` file, or
@@ -58,6 +59,8 @@ class TransformersGenerator:
             threads: of torch; 0 is half the cores. Two that have a core each read a prompt
                 nearly twice as fast as one; two that have not, several times slower.
             device: of torch, such as ``cuda``; ``None`` is the CPU.
+            wait: ``False`` returns at once; the model opens beside, a reply waits for it, and
+                raises what opening raises.
 
         Raises:
             MissingExtra: torch or transformers is not installed.
@@ -67,13 +70,21 @@ class TransformersGenerator:
             ModelError: the weights are pickled, or it is no chat model.
         """
         require_transformers("TransformersGenerator")
-        folder = locate_chat_model(name_or_path, models_dir=models_dir, cache_dir=cache_dir)
         name = str(name_or_path).rstrip("/\\")
-        name = folder.resolve().name if Path(name).expanduser().exists() else name
+        if Path(name).expanduser().exists():
+            name = Path(name).expanduser().resolve().name
         thread = TorchThread(f"chat-{name}", threads)
+
+        def opening() -> Decoder:
+            folder = locate_chat_model(name_or_path, models_dir=models_dir, cache_dir=cache_dir)
+            model, tokenizer = open_decoder(folder, device)
+            return Decoder(model, tokenizer, name)
+
         try:
-            model, tokenizer = thread.submit(open_decoder, folder, device).result()
-            return cls(Decoder(model, tokenizer, name), thread)
+            decoder = thread.submit(opening)
+            if wait:
+                decoder.result()
+            return cls(name, decoder, thread)
         except BaseException:
             thread.close(wait=False)
             raise
@@ -126,11 +137,13 @@ class TransformersGenerator:
                 given_up.set()
 
         job = self._thread.submit(
-            decoder.reply,
-            tuple(messages),
-            sampling,
-            tell,
-            lambda: given_up.is_set() or self._closed.is_set(),
+            # opened by the job before this one, in the same thread
+            lambda: decoder.result().reply(
+                tuple(messages),
+                sampling,
+                tell,
+                lambda: given_up.is_set() or self._closed.is_set(),
+            )
         )
         job.add_done_callback(lambda _: tell(None))
         try:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -26,14 +27,9 @@ _QUIET = threading.Lock()
 
 
 def require_transformers(what: str) -> None:
-    """Raises MissingExtra unless torch and transformers can be imported."""
-    try:
-        import safetensors
-        import torch
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra("transformers", what) from error
-    del safetensors, torch
+    """Raises MissingExtra unless torch and transformers are installed. Imports nothing."""
+    if not all(find_spec(name) for name in ("safetensors", "torch", "transformers")):
+        raise MissingExtra("transformers", what)
 
 
 class TorchThread:

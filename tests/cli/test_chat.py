@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from memoryscope_rag import MemoryScope, load_config
-from memoryscope_rag.cli import chat_looks, chat_model
+from memoryscope_rag.cli import chat_looks
 from memoryscope_rag.cli.chat_commands import Call, complete, known
 from memoryscope_rag.cli.chat_input import PipedLines
 from memoryscope_rag.cli.chat_model import ChatModel
@@ -18,6 +18,7 @@ from memoryscope_rag.cli.chat_session import ChatSession
 from memoryscope_rag.cli.settings import Settings
 from memoryscope_rag.errors import InvalidInput
 from memoryscope_rag.memory_service import OPERATIONS
+from memoryscope_rag.models import torch_runtime
 from memoryscope_rag.testing.scripted_server import ScriptedServer, scripted_server
 from memoryscope_rag.testing.wire import openai_error, openai_stream
 from tests.cli.conftest import Cli, Outcome
@@ -90,7 +91,7 @@ def test_c1_it_runs_without_a_model_and_remembers_next_time(say: Say) -> None:
 def test_c1_without_any_model_it_says_how_to_get_one(
     say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chat_model, "find_spec", lambda name: None)  # the extra is not installed
+    monkeypatch.setattr(torch_runtime, "find_spec", lambda name: None)  # no extra is installed
     outcome = say("I moved to Lisbon", "/model on", options=())
     assert "none is configured" in outcome.err
     assert "generator.provider" in outcome.err
