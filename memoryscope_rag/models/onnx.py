@@ -88,7 +88,8 @@ class OnnxEmbedder:
                 ``.onnx`` file.
             models_dir: where model folders are; looked at before the pulled models.
             cache_dir: where pulled models are; ``~/.cache/memoryscope-rag/models`` by default.
-            threads: how many cores to use; 0 is all that this process may use.
+            threads: how many texts to run side by side, one a core; 0 is every core that this
+                process may use.
             options: how to use a model given by path. Not needed where the file is, by its
                 checksum, that of a preset; refused for a preset.
 
@@ -102,7 +103,7 @@ class OnnxEmbedder:
         files = locate(name_or_path, models_dir=models_dir, cache_dir=cache_dir)
         name, options = _named_options(files, options)
         threads = threads or cores()
-        session = open_graph(files.graph, threads)
+        session = open_graph(files.graph)
         tokenizer = bert_uncased() if files.tokenizer is None else read_tokenizer(files.tokenizer)
         spec = EmbedderSpec(
             name=name,
