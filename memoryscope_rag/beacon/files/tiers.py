@@ -1,0 +1,103 @@
+"""Memories at hand, least recently used out first: decoded on the device, mapped on the host."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+from memoryscope_rag.beacon.files.stored_state import StoredState
+from memoryscope_rag.beacon.state import MemoryState
+from memoryscope_rag.schema import Scope
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """One generation of a memory, as far as it is at hand.
+
+    Attributes:
+        head: names the generation.
+        stored: its files, mapped and checked.
+        state: decoded.
+    """
+
+    head: bytes
+    stored: StoredState | None
+    state: MemoryState | None
+
+
+class Tiers:
+    """What is held of each scope, within two limits in bytes. For any thread.
+
+    Mapped files are pages that the system may drop and read again; a memory on the CPU that
+    needed no decoding shares them with its state, and counts in both.
+    """
+
+    def __init__(self, device_bytes: int, host_bytes: int) -> None:
+        self._limits = (device_bytes, host_bytes)
+        self._lock = threading.Lock()
+        self._held: OrderedDict[Scope, Held] = OrderedDict()
+        self._sizes = [0, 0]
+
+    @property
+    def nbytes(self) -> tuple[int, int]:
+        """Bytes of decoded memories, and of mapped files."""
+        with self._lock:
+            return self._sizes[0], self._sizes[1]
+
+    def get(self, scope: Scope) -> Held | None:
+        """What is held of ``scope``, which is now the one used last."""
+        with self._lock:
+            if scope in self._held:
+                self._held.move_to_end(scope)
+            return self._held.get(scope)
+
+    def put(self, scope: Scope, held: Held) -> None:
+        """Hold this of ``scope`` in place of what was; others, or this, go where it is too much."""
+        with self._lock:
+            self._drop(scope)
+            self._held[scope] = held
+            self._count(held, 1)
+            for tier, limit in enumerate(self._limits):
+                for other in list(self._held):
+                    if self._sizes[tier] <= limit:
+                        break
+                    self._held[other] = self._without(self._held[other], tier)
+                    if self._held[other].state is None and self._held[other].stored is None:
+                        del self._held[other]
+
+    def drop(self, scope: Scope) -> None:
+        """Hold nothing of ``scope`` any more."""
+        with self._lock:
+            self._drop(scope)
+
+    def clear(self) -> None:
+        """Hold nothing."""
+        with self._lock:
+            self._held.clear()
+            self._sizes = [0, 0]
+
+    def _drop(self, scope: Scope) -> None:
+        held = self._held.pop(scope, None)
+        if held is not None:
+            self._count(held, -1)
+
+    def _without(self, held: Held, tier: int) -> Held:
+        left = replace(held, stored=None) if tier else replace(held, state=None)
+        self._count(held, -1)
+        self._count(left, 1)
+        return left
+
+    def _count(self, held: Held, sign: int) -> None:
+        self._sizes[0] += sign * (0 if held.state is None else held_bytes(held.state))
+        self._sizes[1] += sign * (0 if held.stored is None else held.stored.nbytes)
+
+
+def held_bytes(state: MemoryState) -> int:
+    """Bytes of memory that the tensors of ``state`` take; on disk some rows are stored once."""
+    tensors = [state.prefix_ids, state.tail_ids]
+    for part in (state.sink, *(block.rows for block in state.blocks), state.tail):
+        tensors += [part.keys, part.values]
+    for block in state.blocks:
+        tensors += [block.ids] if block.sources is None else [block.ids, block.sources]
+    return sum(tensor.nbytes for tensor in tensors)
