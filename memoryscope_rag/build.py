@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memoryscope_rag.configs.load import packaged_text, read_secret
 from memoryscope_rag.configs.model import Config, EmbedderConfig, GeneratorConfig
-from memoryscope_rag.errors import ConfigError
-from memoryscope_rag.ports import Embedder, Generator, MemoryStore, Reranker, Sampling
+from memoryscope_rag.errors import ConfigError, StoreUnavailable
+from memoryscope_rag.ports import (
+    Clock,
+    Embedder,
+    EmbedderSpec,
+    Generator,
+    MemoryStore,
+    Reranker,
+    Sampling,
+)
 from memoryscope_rag.scoring import LinearRanker
 
 if TYPE_CHECKING:
@@ -121,15 +131,63 @@ def build_reranker(config: Config) -> Reranker | None:
     return RetryingReranker(inner, RetryPolicy(attempts, settings.timeout_s * attempts))
 
 
-def build_store(
-    config: Config, embedder: Embedder | None, *, reembedding: bool = False
+async def open_store(
+    config: Config, embedder: Embedder | None, *, clock: Clock, reembedding: bool = False
 ) -> MemoryStore:
-    """The SQLite store of ``config.store``, bound to the embedder's vectors."""
+    """The store of ``config.store``, bound to the embedder's vectors; a cluster's with its outbox.
+
+    A store on a cluster belongs to the event loop that opened it. A cluster that is away does not
+    keep one from opening whose outbox is there: messages wait in it then.
+
+    Raises:
+        ConfigError: a setting is wrong, or the variable with the key is not set.
+        MissingExtra: the package that the provider needs is not installed.
+        EmbeddingMismatch: the store holds vectors of another model.
+        StoreError: it cannot be opened.
+    """
+    spec = None if embedder is None else embedder.spec
+    opener = partial(open_database, config, spec, clock=clock, reembedding=reembedding)
+    outbox = config.store.elasticsearch.outbox_path
+    if config.store.provider != "elasticsearch" or outbox is None:
+        return await opener()
+    from memoryscope_rag.stores.late import LateStore
+    from memoryscope_rag.stores.outbox import OutboxStore
+
+    store: MemoryStore
+    try:
+        store = await opener()
+    except StoreUnavailable:
+        # an outbox that is there was made by somebody who had reached the cluster with these
+        # settings; without one they may be wrong, and nothing may seem to be recorded
+        if not outbox.is_file():
+            raise
+        store = LateStore(opener)
+    try:
+        return await OutboxStore.open(store, outbox, embedder=spec, clock=clock)
+    except BaseException:
+        await store.close()
+        raise
+
+
+async def open_database(
+    config: Config, spec: EmbedderSpec | None, *, clock: Clock, reembedding: bool = False
+) -> MemoryStore:
+    """The store of ``config.store`` alone, for vectors of ``spec``. Raises as open_store."""
+    if config.store.provider == "elasticsearch":
+        from memoryscope_rag.stores.elasticsearch.store import ElasticsearchStore
+
+        return await ElasticsearchStore.open(
+            config.store.elasticsearch, embedder=spec, clock=clock, reembedding=reembedding
+        )
+    return await asyncio.to_thread(_open_file, config, spec, reembedding)
+
+
+def _open_file(config: Config, spec: EmbedderSpec | None, reembedding: bool) -> MemoryStore:
     from memoryscope_rag.stores.sqlite import SQLiteStore
 
     return SQLiteStore.open(
         config.store.path,
-        embedder=None if embedder is None else embedder.spec,
+        embedder=spec,
         cache_bytes=config.store.cache_mb << 20,
         faiss_threshold=config.store.faiss_threshold,
         reembedding=reembedding,

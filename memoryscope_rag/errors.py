@@ -10,6 +10,7 @@ MemoryScopeError
 │   ├── StoreUnavailable      busy, full disk, read-only folder, closed
 │   ├── SchemaTooNew          written by a later version of this package
 │   ├── EmbeddingMismatch     the store holds vectors of another model
+│   ├── BeaconMismatch        the beacon memory was made with another model
 │   └── LeaseLost             another process took the scope over
 ├── ModelError                the world: a model or its server; has ``retryable``
 │   ├── ModelNotFound         the files are not here; says how to get them
@@ -78,6 +79,10 @@ class SchemaTooNew(StoreError):
 
 class EmbeddingMismatch(StoreError):
     """The store holds vectors of another embedding model than the one that was opened."""
+
+
+class BeaconMismatch(StoreError):
+    """The beacon memory was made with another model, tokenizer or prompt than those at hand."""
 
 
 class LeaseLost(StoreError):

@@ -1,5 +1,8 @@
 """Chat logs of other programs as messages: OpenAI-style lists and LoCoMo conversations.
 
+A ``memoryscope-index``, documents of an Elasticsearch index that MemoryScope made, is told from
+them here and read by :mod:`memoryscope_rag.operations.memoryscope_index`.
+
 Pure functions from text to (line number from 1, message or problem). A malformed line costs only
 itself. Ids follow from content and position, so reading the same file twice gives the same ids.
 """
@@ -17,7 +20,7 @@ from typing import Any, Literal, get_args
 from memoryscope_rag.errors import InvalidInput
 from memoryscope_rag.schema import NewMessage, Role
 
-Format = Literal["memoryscope", "openai", "locomo"]
+Format = Literal["memoryscope", "openai", "locomo", "memoryscope-index"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 _ROLES: Mapping[str, Role] = {
@@ -40,7 +43,6 @@ class Problem:
 
 
 Parsed = tuple[int, NewMessage | Problem]
-_Value = tuple[int, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,12 @@ def detect(text: str) -> Format:
     Raises:
         InvalidInput: nothing in it looks like any of them.
     """
-    for _, value in _values(text):
+    for _, value in values(text):
         first = value[0] if isinstance(value, list) and value else value
         if not isinstance(first, dict):
             continue
+        if isinstance(first.get("_source"), dict) or isinstance(first.get("hits"), dict):
+            return "memoryscope-index"
         kind = first.get("type")
         if kind == "node" or (kind == "message" and "session_id" in first):
             return "memoryscope"  # an OpenAI item may also be of type "message"; ours has a session
@@ -84,7 +88,7 @@ def parse_openai(text: str, *, session_id: str, start: datetime) -> Iterator[Par
     flat = 0
     conversations = 0
     count = 0
-    for line, value in _values(text):
+    for line, value in values(text):
         if isinstance(value, Problem):
             yield line, value
             continue
@@ -110,7 +114,7 @@ def parse_locomo(text: str, *, zone: tzinfo = UTC) -> Iterator[tuple[int, Conver
     Ids are ``sample_id:dia_id``; speaker_a is the user. A shared picture's caption follows the
     text as ``[shares caption]``. Turns of a session follow its start by 30 seconds each.
     """
-    for line, value in _values(text):
+    for line, value in values(text):
         if isinstance(value, Problem):
             yield line, value
             continue
@@ -143,8 +147,11 @@ def as_line(message: NewMessage) -> str:
 # ---------------------------------------------------------------- JSON
 
 
-def _values(text: str) -> Iterator[_Value]:
-    """The values of JSON lines, or of one JSON list or object written over several lines."""
+def values(text: str) -> Iterator[tuple[int, Any]]:
+    """The values of JSON lines, or of one JSON list or object written over several lines.
+
+    With the line number of each, from 1; what cannot be read is a :class:`Problem`.
+    """
     lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
         return
@@ -161,7 +168,7 @@ def _values(text: str) -> Iterator[_Value]:
         yield number, _loads(line)
 
 
-def _elements(text: str) -> Iterator[_Value]:
+def _elements(text: str) -> Iterator[tuple[int, Any]]:
     """The elements of a JSON list with the line each begins on, as far as it can be read."""
     decoder = json.JSONDecoder()
     at = text.index("[") + 1

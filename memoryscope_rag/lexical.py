@@ -43,6 +43,7 @@ _ASCII_TOKEN = re.compile(r"[a-z][a-z0-9]*(?:'[a-z0-9]+)*|\d+(?:[.,]\d+)*(?![a-z
 _SENTENCE = re.compile(r"(?<=[?!;])\s+|(?<=\w\w\.)\s+|(?<=:)\s+|[。？！；：\n]+")
 UNSPACED = re.compile(rf"[{_PAIRED}]")
 """One character of a script without spaces between words."""
+_WORD = re.compile(r"[^\W\d_]+")
 
 
 def _words(text: str) -> frozenset[str]:
@@ -144,6 +145,15 @@ _LATIN = ("german", "french", "spanish", "italian", "portuguese", "dutch", "turk
 _FOREIGN = frozenset().union(*(_STOP[name] for name in _LATIN)) - _ENGLISH_STOP
 _EVIDENCE = 2
 """Function words a text must hold of another language before it is taken for that language."""
+_CODES = {
+    "german": "de",
+    "french": "fr",
+    "spanish": "es",
+    "italian": "it",
+    "portuguese": "pt",
+    "dutch": "nl",
+    "turkish": "tr",
+}
 _CONTRACTIONS = _words("s re ve ll d m t em")
 _ELISIONS = _words("l d j m t s n c qu un all dell nell sull dall gl")
 
@@ -186,7 +196,7 @@ def detect_language(text: str) -> str:
     Two different function words of the other language that English lacks are asked for, so a
     short or mixed text stays English: a wrong guess costs more matches than no guess.
     """
-    words = set(re.findall(r"[^\W\d_]+", text.casefold()))
+    words = set(_WORD.findall(text.casefold()))
     best, language = max(_EVIDENCE - 1, len(words & _ENGLISH_STOP)), "english"
     if len(words & _FOREIGN) < _EVIDENCE:
         return language
@@ -195,6 +205,20 @@ def detect_language(text: str) -> str:
         if hits > best:
             best, language = hits, name
     return language
+
+
+def language_of(text: str) -> str:
+    """The code of the language whose prompts suit ``text``.
+
+    "zh" for mostly unspaced script, else the one whose function words it holds, such as "fr"; "en"
+    where none prevail.
+
+    A word counts as much as an unspaced character: a brand name makes no Chinese text English.
+    """
+    unspaced = len(UNSPACED.findall(text))
+    if unspaced > len(_WORD.findall(UNSPACED.sub(" ", text))):
+        return "zh"
+    return _CODES.get(detect_language(text), "en")
 
 
 def query_parts(text: str) -> tuple[str, ...]:

@@ -229,10 +229,12 @@ class Recorded:
 
     ``stored``: it is new and durable. ``known``: the same message was there already. ``refused``:
     the id is taken by another content, nothing was changed; ``message`` is what holds the id.
+    ``waiting``: it is durable in this machine's outbox, for the database is away; until that has it
+    its ``seq`` is 0, and whether its id is free is not known.
     """
 
     message: Message
-    status: Literal["stored", "known", "refused"]
+    status: Literal["stored", "known", "refused", "waiting"]
 
 
 # ---------------------------------------------------------------- store: what is asked
@@ -278,7 +280,8 @@ class Candidates:
     ``vectors`` is ``(n, dim)``, zero where missing. ``session`` and ``speaker`` are codes, equal
     where the value is equal, -1 for none; ``speakers[code]`` is the name. ``turn`` is the place of
     the node's turn in its session: neighbouring turns differ by one, whatever other sessions said
-    between them; -1 for none. Times are POSIX seconds, NaN for none.
+    between them; -1 for none. Only small differences mean something: turns that lie far apart may
+    be given any places that do. Times are POSIX seconds, NaN for none.
     ``found`` tells hits from mere neighbours. ``length`` counts characters.
     ``population`` counts the nodes that pass the request's filters, found or not.
     Order: by kind, then seq; it carries no meaning.
@@ -361,6 +364,20 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True)
+class OutboxStats:
+    """What stands in an outbox: messages that wait for the database, and those that it refused.
+
+    ``oldest`` is since when the first of the waiting ones waits. ``bytes`` is the size on disk.
+    """
+
+    path: str
+    waiting: int
+    refused: int
+    oldest: datetime | None
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoreStats:
     """Counts of one scope, or of the whole store. ``bytes`` is the size on disk, whole store."""
 
@@ -373,6 +390,7 @@ class StoreStats:
     bytes: int
     embedder: EmbedderSpec | None
     detail: Mapping[str, str] = field(default_factory=dict)
+    outbox: OutboxStats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -541,6 +559,15 @@ class MemoryStore(Protocol):
         ...
 
     # -- embedding
+    async def vectors(
+        self, scope: Scope, ids: Sequence[str]
+    ) -> Mapping[str, tuple[FloatArray | None, FloatArray | None]]:
+        """The vectors (turn, context) of nodes by id, of the store's active embedder.
+
+        Nodes that have none, and unknown ids, are left out. It needs no embedder of the caller.
+        """
+        ...
+
     async def unembedded(self, limit: int) -> tuple[tuple[Scope, MemoryNode], ...]:
         """Nodes that lack a vector of the store's embedder(-to-be), oldest scope first."""
         ...

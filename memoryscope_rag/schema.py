@@ -283,11 +283,17 @@ class MemoryNode:
 
 @dataclass(frozen=True, slots=True)
 class Clue:
-    """Text from a :class:`~memoryscope_rag.ports.ClueSource`, used as one more query."""
+    """Text from a :class:`~memoryscope_rag.ports.ClueSource`, used as one more query.
+
+    ``provenance`` lists ids of messages that it leans on, ``blocks`` the numbers of the blocks of
+    a beacon memory; both are empty where nothing that is remembered echoes it.
+    """
 
     text: str
     kind: Literal["span", "surrogate", "draft"]
     weight: float = 1.0
+    provenance: tuple[str, ...] = ()
+    blocks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

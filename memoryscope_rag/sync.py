@@ -125,7 +125,7 @@ class MemoryScope:
         clock: Clock | None = None,
         reembedding: bool = False,
     ) -> Self:
-        """Open the memory kept in the SQLite file ``path``, made when it is missing."""
+        """Open the memory kept at ``path``, an SQLite file or the URL of a cluster."""
         thread = _LoopThread()
         try:
             inner = thread.call(

@@ -171,8 +171,9 @@ def test_only_the_settings_read_the_environment() -> None:
                 assert used not in {("os", "environ"), ("os", "getenv")}, name
 
 
-def test_one_file_alone_knows_where_shared_models_lie() -> None:
-    folder = "shared" + "/models"
+@pytest.mark.parametrize("what", ["models", "elasticsearch"])
+def test_one_file_alone_knows_where_what_is_shared_lies(what: str) -> None:
+    folder = f"shared/{what}"
     tracked = [
         path
         for pattern in ("*", ".ci/*", "docs/*", "examples/*", "memoryscope_rag/**/*", "tests/**/*")

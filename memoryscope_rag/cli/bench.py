@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from memoryscope_rag.cli.output import is_terminal, say, say_json, table
 from memoryscope_rag.cli.settings import Settings, with_settings
 from memoryscope_rag.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from memoryscope_rag.configs.model import Config
 
 app = typer.Typer(
     help="Benchmarks. Their data are not part of this package; --data names a file.",
@@ -105,8 +108,10 @@ def _named(text: str) -> tuple[str, Path]:
 
 
 def _retrieval(settings: Settings, name: str, data: Path, limit: int | None, as_json: bool) -> None:
+    """On SQLite, and on the cluster of the settings beside it."""
     from memoryscope_rag.build import build_embedder, build_ranker
     from memoryscope_rag.evaluation import benchmarks
+    from memoryscope_rag.evaluation.report import side_by_side
 
     run = {
         "locomo": benchmarks.run_locomo,
@@ -116,8 +121,12 @@ def _retrieval(settings: Settings, name: str, data: Path, limit: int | None, as_
     }[name]
     config = settings.config()
     embedder = build_embedder(config)
+    ranker = build_ranker(config, embedder)
     try:
-        report = run(data, embedder, build_ranker(config, embedder), limit=limit)
+        report = run(data, embedder, ranker, limit=limit)
+        if config.store.provider != "sqlite":
+            other = run(data, embedder, ranker, limit=limit, config=config)
+            report = side_by_side({"sqlite": report, config.store.provider: other})
     finally:
         if embedder is not None:
             embedder.close()
@@ -287,7 +296,10 @@ def speed(
     ] = 100,
     as_json: JsonOption = False,
 ) -> None:
-    """Milliseconds of retrieving, recording and opening; bytes a message."""
+    """Milliseconds of retrieving, recording and opening; bytes a message.
+
+    With --store naming a cluster: on SQLite, and there beside it.
+    """
     from memoryscope_rag.build import build_embedder
     from memoryscope_rag.evaluation.speed import measure
 
@@ -301,16 +313,23 @@ def speed(
         update={"embedder": config.embedder.model_copy(update={"cache_queries": 0})}
     )
     embedder = build_embedder(config)
+    places: dict[str, Config | None] = {"memoryscope-rag": None}
+    if config.store.provider != "sqlite":
+        places = {"sqlite": None, config.store.provider: config}
     try:
-        metrics = measure(
-            embedder,
-            sizes=numbers,
-            rows=rows,
-            queries=queries,
-            messages=messages,
-            consolidations=consolidations,
-            say=lambda text: print(text, file=sys.stderr),
-        )
+        systems = {
+            place: measure(
+                embedder,
+                sizes=numbers,
+                rows=rows,
+                queries=queries,
+                messages=messages,
+                consolidations=consolidations,
+                config=chosen,
+                say=lambda text: print(text, file=sys.stderr),
+            )
+            for place, chosen in places.items()
+        }
         name = None if embedder is None else embedder.spec.name
     finally:
         if embedder is not None:
@@ -320,12 +339,63 @@ def speed(
         "data": "synthetic",
         "embedder": name,
         "n": queries,
-        "systems": {"memoryscope-rag": metrics},
+        "systems": systems,
     }
     if as_json:
         say_json(tree)
     else:
         show(tree)
+
+
+@app.command()
+@with_settings(scope=False)
+def readout(
+    settings: Settings,
+    data: DataOption,
+    model: Annotated[str, typer.Option(help="A chat model of this machine.")] = "",
+    limit: LimitOption = None,
+    sessions: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many sessions of each history.")
+    ] = None,
+    questions: Annotated[
+        int | None, typer.Option(min=1, help="At most so many questions of each history.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the chosen heads here.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Reading attention on LoCoMo: what it adds to the ranker, from full and selected memory."""
+    from memoryscope_rag.build import build_embedder, build_ranker
+    from memoryscope_rag.evaluation.readout import run_readout
+    from memoryscope_rag.models.chat_presets import DEFAULT_CHAT_MODEL
+    from memoryscope_rag.models.torch_folders import locate_chat_model
+    from memoryscope_rag.models.torch_runtime import open_decoder
+
+    name = model or DEFAULT_CHAT_MODEL
+    config = settings.config()
+    folder = locate_chat_model(name, models_dir=config.embedder.models_dir)
+    decoder, tokenizer = open_decoder(folder, None)
+    embedder = build_embedder(config)
+    try:
+        report, heads = run_readout(
+            data,
+            embedder,
+            build_ranker(config, embedder),
+            decoder,
+            tokenizer,
+            name=name,
+            limit=limit,
+            sessions=sessions,
+            questions=questions,
+            say=lambda text: print(text, file=sys.stderr),
+        )
+    finally:
+        if embedder is not None:
+            embedder.close()
+    if output is not None:
+        output.write_text(heads.to_json(), "utf-8", newline="\n")
+    print(report.to_json() if as_json else report.table())
 
 
 def show(report: Mapping[str, Any]) -> None:

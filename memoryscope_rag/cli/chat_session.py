@@ -186,7 +186,8 @@ def greet(talk: ChatSession) -> None:
     config = talk.memory.config
     counts = talk.memory.stats(scope=talk.scope)
     known = sum(number for kind, number in counts.nodes.items() if kind != "conversation")
-    where = config.store.path.absolute()
+    store = config.store
+    where = store.path.absolute() if store.provider == "sqlite" else store.place
     view.paragraph(f"memory of {talk.scope.user_id} in {where}", style="bold")
     view.paragraph(f"{counts.messages} messages and {known} facts; session {talk.session_id}")
     view.paragraph(f"model: {talk.model.remark}")

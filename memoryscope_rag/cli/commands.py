@@ -13,9 +13,11 @@ from memoryscope_rag.cli import (
     demo,
     doctor,
     importing,
+    memorize,
     models,
     reading,
     retrieving,
+    stores,
     writing,
 )
 from memoryscope_rag.cli.settings import (
@@ -82,8 +84,13 @@ for _name, _command in (
     ("export", reading.export),
     ("stats", reading.stats),
     ("reembed", writing.reembed),
+    ("memorize", memorize.memorize),
+    ("recall", memorize.recall),
+    ("answer", memorize.answer),
+    ("summarize", memorize.summarize),
     ("doctor", doctor.doctor),
 ):
     app.command(_name)(_command)
 app.add_typer(models.app, name="models")
+app.add_typer(stores.app, name="store")
 app.add_typer(bench.app, name="bench")

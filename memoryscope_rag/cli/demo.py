@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from memoryscope_rag.cli.explain import reasons
 from memoryscope_rag.cli.output import name_of, one_line, progress, say, stamp, who_of
 from memoryscope_rag.cli.settings import Settings, with_settings
+from memoryscope_rag.errors import InvalidInput
 
 if TYPE_CHECKING:
     from memoryscope_rag.schema import Evidence, EvidenceItem
@@ -65,8 +66,11 @@ def demo(settings: Settings) -> None:
 @contextmanager
 def _place(settings: Settings) -> Iterator[Path]:
     if settings.store is not None:
-        settings.store.parent.mkdir(parents=True, exist_ok=True)
-        yield settings.store
+        store = settings.config().store
+        if store.provider != "sqlite":
+            raise InvalidInput("store", "the demo looks into the files of its store: name a file")
+        store.path.parent.mkdir(parents=True, exist_ok=True)
+        yield store.path
         return
     with tempfile.TemporaryDirectory(prefix="memoryscope-rag-demo-") as folder:
         yield Path(folder) / "memory.db"
@@ -80,13 +84,9 @@ class _Demo:
 
     def run(self) -> None:
         """The whole show."""
-        config = self.settings.config()
-        config = config.model_copy(
-            update={"store": config.store.model_copy(update={"path": self.path})}
-        )
         from memoryscope_rag.sync import MemoryScope
 
-        with MemoryScope.open(config=config) as memory:
+        with MemoryScope.open(self.path, config=self.settings.config()) as memory:
             self._import(memory)
             for question in QUESTIONS:
                 self._ask(memory, question)

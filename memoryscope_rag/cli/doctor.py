@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 OLDEST_SQLITE = (3, 35, 0)
 """The first with RETURNING."""
 EXTRAS = {
+    "elasticsearch": "elasticsearch",
     "gpu": "faiss-gpu-cu12",
     "sentence-transformers": "sentence-transformers",
     "transformers": "transformers",
@@ -131,7 +132,14 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         )
     yield from _models(config)
     yield _embedder(config)
-    yield _store(settings, config)
+    if config.store.provider == "sqlite":
+        yield _store(settings, config, config.store.path.is_file())
+        return
+    server, known = _server(config)
+    yield server
+    if known is not None:
+        yield _store(settings, config, known)
+    yield _outbox(config)
 
 
 def _models(config: Config) -> Iterator[Finding]:
@@ -188,10 +196,27 @@ def _embedder(config: Config) -> Finding:
     )
 
 
-def _store(settings: Settings, config: Config) -> Finding:
-    path = config.store.path
-    if not path.is_file():
-        return Finding("store", "absent", f"{path} is not there yet; the first record makes it")
+def _server(config: Config) -> tuple[Finding, bool | None]:
+    """What the cluster is, and whether it holds the store: ``None`` where that is not known."""
+    import asyncio
+
+    try:
+        from memoryscope_rag.stores.elasticsearch.connection import look_at
+
+        version, there = asyncio.run(look_at(config.store.elasticsearch))
+    except MemoryScopeError as error:
+        return Finding("server", "problem", str(error)), None
+    parts = [f"Elasticsearch {version.number}, cluster {version.cluster}"]
+    parts.append(version.health or "health not shown to this user")
+    if not config.store.elasticsearch.verify:
+        parts.append("its certificate is not checked")
+    return Finding("server", "ok", ", ".join(parts)), there
+
+
+def _store(settings: Settings, config: Config, there: bool) -> Finding:
+    place = config.store.place
+    if not there:
+        return Finding("store", "absent", f"{place} is not there yet; the first record makes it")
     try:
         with settings.open(embedding=False) as memory:
             wrong = memory.check()
@@ -205,13 +230,38 @@ def _store(settings: Settings, config: Config) -> Finding:
         return Finding(
             "store",
             "problem",
-            f"{path} holds vectors of {spec.name}, the settings name {config.embedder.name}: "
+            f"{place} holds vectors of {spec.name}, the settings name {config.embedder.name}: "
             f"set embedder.name, or switch with 'memoryscope-rag reembed'",
         )
     return Finding(
         "store",
         "ok",
-        f"{path}, {counts.bytes} bytes, {counts.messages} messages, sound",
+        f"{place}, {counts.bytes} bytes, {counts.messages} messages, sound",
+    )
+
+
+def _outbox(config: Config) -> Finding:
+    """What waits on this machine for the cluster; read without it."""
+    from memoryscope_rag.stores.outbox_file import opened
+
+    path = config.store.elasticsearch.outbox_path
+    if path is None:
+        return Finding("outbox", "absent", "switched off: what the cluster does not take is lost")
+    try:
+        with opened(path) as box:
+            state = None if box is None else box.state()
+    except MemoryScopeError as error:
+        return Finding("outbox", "problem", str(error))
+    if state is None:
+        return Finding("outbox", "absent", f"{path} is not there yet; the first record makes it")
+    since = f" since {state.oldest:%Y-%m-%d %H:%M} UTC" if state.oldest is not None else ""
+    detail = f"{path}, {state.waiting} messages wait{since}"
+    if not state.refused:
+        return Finding("outbox", "ok", detail)
+    return Finding(
+        "outbox",
+        "problem",
+        f"{detail}, {state.refused} were refused: 'memoryscope-rag store outbox' tells why",
     )
 
 

@@ -1,4 +1,4 @@
-"""import: our own export, OpenAI-style messages and LoCoMo conversations."""
+"""import: our own export, OpenAI-style messages, LoCoMo conversations, a MemoryScope index."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memoryscope_rag.cli.importing_index import memories_of, read_index
 from memoryscope_rag.cli.output import progress, say
 from memoryscope_rag.cli.settings import Settings, moment, with_settings
 from memoryscope_rag.errors import InvalidInput, suggest
@@ -33,9 +34,15 @@ class _Total:
 @with_settings(any_user=True)
 def import_(
     settings: Settings,
-    file: Annotated[Path, typer.Argument(help="A file, also .xz; '-' reads standard input.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="A file, also .xz; '-' reads standard input; the URL of an index MemoryScope made."
+        ),
+    ],
     form: Annotated[
-        str, typer.Option("--format", help="auto, memoryscope, openai or locomo.")
+        str,
+        typer.Option("--format", help="auto, memoryscope, openai, locomo or memoryscope-index."),
     ] = "auto",
     session: Annotated[
         str | None, typer.Option(help="Session of OpenAI messages; default the file's name.")
@@ -44,28 +51,44 @@ def import_(
         str | None,
         typer.Option(help="Time of the first OpenAI message without one, ISO 8601; default now."),
     ] = None,
+    assistant: Annotated[
+        str | None,
+        typer.Option(help="Whose memories of an index with those of several assistants."),
+    ] = None,
 ) -> None:
     """Read a history into memory. What cannot be read is named by line; the rest goes in."""
     from memoryscope_rag import formats
 
-    text = _read(file)
     if form not in ("auto", *formats.FORMATS):
         raise InvalidInput("--format", f"{form!r} is unknown; {suggest(form, formats.FORMATS)}")
-    form = formats.detect(text) if form == "auto" else form
-    if form != "locomo" and settings.user is None:
+    from_url = file.startswith(("http://", "https://"))
+    if from_url and form not in ("auto", "memoryscope-index"):
+        raise InvalidInput("--format", "a URL names an index of MemoryScope, no file")
+    text = "" if from_url else _read(Path(file))
+    if form == "auto":
+        form = "memoryscope-index" if from_url else formats.detect(text)
+    if form in ("memoryscope", "openai") and settings.user is None:
         raise InvalidInput("--user", "is needed: whose memory is this?")
     zone = settings.zone()
     total = _Total()
+    if form == "memoryscope-index":
+        documents = read_index(settings, file) if from_url else formats.values(text)
+        memories = memories_of(documents, assistant, total.problems)
     with settings.open(existing=False) as memory:
         if form == "memoryscope":
             _take(memory, settings.scope, text.split("\n"), total, "importing")
         elif form == "openai":
-            name = session or (file.stem.partition(".")[0] if str(file) != "-" else "") or "import"
+            stem = Path(file).stem.partition(".")[0] if file != "-" else ""
+            name = session or stem or "import"
             first = moment("--start", start, zone)
             parsed = formats.parse_openai(
                 text, session_id=name, start=first or datetime.now(UTC).replace(microsecond=0)
             )
             _messages(memory, settings.scope, list(parsed), total, "importing", first is None)
+        elif form == "memoryscope-index":
+            for person, (lines, numbers) in memories.items():
+                scope = settings.scope_of(settings.user or person)
+                _take(memory, scope, lines, total, person, numbers)
         else:
             for line, item in formats.parse_locomo(text, zone=zone):
                 if isinstance(item, formats.Problem):
@@ -74,7 +97,7 @@ def import_(
                 scope = settings.scope_of(settings.user or item.name)
                 _messages(memory, scope, list(item.lines), total, item.name, False)
     for line, reason in sorted(total.problems):
-        print(f"{file}, line {line}: {reason}", file=sys.stderr)
+        print(f"{file}, {'document' if from_url else 'line'} {line}: {reason}", file=sys.stderr)
     say(
         f"{total.stored} messages stored, {total.known} known already, "
         f"{total.facts} facts, {len(total.problems)} problems"

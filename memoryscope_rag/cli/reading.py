@@ -13,7 +13,7 @@ from memoryscope_rag.cli.settings import Settings, moment, with_settings
 from memoryscope_rag.errors import InvalidInput, suggest
 
 if TYPE_CHECKING:
-    from memoryscope_rag.ports import StoreStats
+    from memoryscope_rag.ports import OutboxStats, StoreStats
     from memoryscope_rag.schema import Kind, MemoryNode
 
 KindOption = Annotated[
@@ -160,13 +160,13 @@ def stats(
     """Counts of the whole store, or of one user."""
     with settings.open(embedding=False) as memory:
         counts = memory.stats(scope=settings.scope if settings.user is not None else None)
-        path = memory.config.store.path
-    rows = {"store": str(path), **stat_rows(counts)}
+        place = memory.config.store.place
+    rows = {"store": place, **stat_rows(counts)}
     if as_json:
         say_json(rows)
         return
     if sys.stdout.isatty():
-        say(f"memory in {path}", style="bold")
+        say(f"memory in {place}", style="bold")
     table(("what", "how much"), list(rows.items()))
 
 
@@ -184,4 +184,15 @@ def stat_rows(counts: StoreStats) -> dict[str, Any]:
         "embedder": embedder.name if embedder is not None else None,
         "dimension": embedder.dimension if embedder is not None else None,
         **{f"detail.{name}": value for name, value in sorted(counts.detail.items())},
+        **(_outbox_rows(counts.outbox) if counts.outbox is not None else {}),
+    }
+
+
+def _outbox_rows(outbox: OutboxStats) -> dict[str, Any]:
+    return {
+        "outbox.file": outbox.path,
+        "outbox.waiting": outbox.waiting,
+        "outbox.oldest": None if outbox.oldest is None else outbox.oldest.isoformat(),
+        "outbox.refused": outbox.refused,
+        "outbox.bytes": outbox.bytes,
     }

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 StoreOption = Annotated[
-    Path | None, typer.Option("--store", help="The SQLite file; default from the settings.")
+    str | None,
+    typer.Option("--store", help="The SQLite file or a cluster's URL; default from the settings."),
 ]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="A YAML file of settings.")]
 ZoneOption = Annotated[
@@ -62,7 +63,7 @@ _SCOPE: dict[str, tuple[Any, Any]] = {
 class Settings:
     """The shared options of one call."""
 
-    store: Path | None = None
+    store: str | None = None
     config_file: Path | None = None
     time_zone: str | None = None
     embedder: str | None = None
@@ -88,7 +89,8 @@ class Settings:
 
         overrides: dict[str, Any] = {}
         if self.store is not None:
-            overrides["store"] = {"path": self.store}
+            # provider of the path; a URL makes it elasticsearch
+            overrides["store"] = {"provider": "sqlite", "path": self.store}
         if self.time_zone is not None:
             overrides["time_zone"] = self.time_zone
         chosen = {"name": embedder or self.embedder, "models_dir": self.models}
@@ -104,16 +106,18 @@ class Settings:
     ) -> MemoryScope:
         """Open the memory.
 
-        ``existing`` refuses a file that is not there, rather than make an empty one.
+        ``existing`` refuses a file that is not there, rather than make an empty one; of a cluster
+        it is not asked.
         Without ``embedding`` no model is loaded, so what needs none works without one.
         """
         from memoryscope_rag.errors import StoreUnavailable
         from memoryscope_rag.sync import MemoryScope
 
         config = self.config(embedder=None if embedding else "none")
-        if existing and not config.store.path.is_file():
+        store = config.store
+        if existing and store.provider == "sqlite" and not store.path.is_file():
             raise StoreUnavailable(
-                f"there is no store at {config.store.path}; 'memoryscope-rag record' or 'import' "
+                f"there is no store at {store.path}; 'memoryscope-rag record' or 'import' "
                 "makes one, --store names another"
             )
         return MemoryScope.open(config=config, reembedding=reembedding)

@@ -92,7 +92,7 @@ def forget(
         what = f"the session {session!r}"
     else:
         what = "everything"
-    _confirm(f"Remove {what} of {one_line(settings.user or '')} for good?", yes)
+    confirm(f"Remove {what} of {one_line(settings.user or '')} for good?", yes)
     with settings.open(embedding=False) as memory:
         if node:
             for name in node:
@@ -131,9 +131,10 @@ def _text(text: str) -> str:
     return sys.stdin.read() if text == "-" else text
 
 
-def _confirm(question: str, yes: bool) -> None:
+def confirm(question: str, yes: bool) -> None:
+    """Ask, unless ``yes``; who says no ends the command. InvalidInput where nobody can be asked."""
     if yes:
         return
     if not (sys.stdin.isatty() and is_terminal()):
-        raise InvalidInput("forget", "nobody can be asked here; pass --yes to confirm")
+        raise InvalidInput("--yes", "nobody can be asked here; pass it to confirm")
     typer.confirm(question, abort=True)

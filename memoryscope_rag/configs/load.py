@@ -32,7 +32,8 @@ def load_config(
     """The settings in force.
 
     ``overrides`` is a tree such as ``{"store": {"path": "x.db"}}``; it wins over the environment,
-    which wins over the file, which wins over the defaults. Raises ConfigError.
+    which wins over the file, which wins over the defaults. ``store.path`` may be the URL of an
+    Elasticsearch cluster. Raises ConfigError.
     """
     environ = os.environ if environ is None else environ
     tree: dict[str, Any] = {}
@@ -53,6 +54,15 @@ def parse_config(tree: Mapping[str, Any]) -> Config:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"setting {where!r}: {first['msg']}") from None
+
+
+def with_store(config: Config, place: Path | str) -> Config:
+    """``config`` with memory kept at ``place``, a file's path or a cluster's URL.
+
+    Raises ConfigError.
+    """
+    tree = config.store.model_dump() | {"provider": "sqlite", "path": place}
+    return config.model_copy(update={"store": parse_config({"store": tree}).store})
 
 
 def read_secret(name: str | None, *, environ: Mapping[str, str] | None = None) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -36,15 +37,110 @@ TimeZone = Annotated[str, AfterValidator(_check_zone)]
 # strict mode would refuse the strings that YAML and the environment can only give
 FilePath = Annotated[Path, Field(strict=False)]
 
+_SCHEMES = ("http://", "https://")
+
+
+class ElasticsearchConfig(_Strict):
+    """Which Elasticsearch cluster keeps memory, and how it is spoken to."""
+
+    url: str | None = Field(None, description="of the cluster; commas between several nodes")
+    prefix: str = Field("memoryscope", description="what the names of its indices begin with")
+    api_key: SecretName | None = Field(
+        None, description="variable with the API key", json_schema_extra={"secret": True}
+    )
+    username: str | None = Field(None, description="for basic authentication")
+    password: SecretName | None = Field(
+        None, description="variable with the password", json_schema_extra={"secret": True}
+    )
+    ca_certs: FilePath | None = Field(None, description="PEM file of the authority to trust")
+    fingerprint: str | None = Field(None, description="SHA-256 of the server's certificate, hex")
+    verify: bool = Field(True, description="check the server's certificate and name")
+    timeout_s: float = Field(10.0, gt=0, description="of one attempt, seconds")
+    retries: int = Field(4, ge=0, description="further attempts at most")
+    deadline_s: float = Field(20.0, gt=0, description="of all attempts together, seconds")
+    shards: int = Field(1, ge=1, le=1024, description="of each index, when it is made")
+    replicas: int = Field(1, ge=0, description="copies of each shard, when it is made")
+    consistency: Literal["read_your_writes", "eventual"] = Field(
+        "read_your_writes", description="whether a search sees every write acknowledged before it"
+    )
+    outbox: bool | FilePath = Field(
+        True, description="a file takes writes while the cluster is away: PREFIX-outbox.db, or this"
+    )
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The nodes' URLs, at least one in a whole configuration."""
+        return tuple(part.strip() for part in (self.url or "").split(",") if part.strip())
+
+    @property
+    def outbox_path(self) -> Path | None:
+        """The file of the outbox, if there is to be one."""
+        if isinstance(self.outbox, Path):
+            return self.outbox
+        return Path(f"{self.prefix}-outbox.db") if self.outbox else None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        for url in self.urls:
+            parts = urlsplit(url)
+            if not url.startswith(_SCHEMES) or not parts.hostname:
+                raise ValueError("url must begin with http:// or https:// and name a host")
+            if parts.username or parts.password:
+                raise ValueError("url holds credentials; give username, password or api_key")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,99}", self.prefix):
+            raise ValueError(
+                "prefix must be lower case letters, digits, '_', '-' or '.', at most 100, and "
+                "begin with a letter or digit"
+            )
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password go together")
+        if self.api_key is not None and self.username is not None:
+            raise ValueError("give api_key, or username and password, not both")
+        if self.fingerprint is not None and not re.fullmatch(
+            r"[0-9a-fA-F]{64}", self.fingerprint.replace(":", "")
+        ):
+            raise ValueError("fingerprint must be a SHA-256, 64 hex digits, with or without ':'")
+        return self
+
 
 class StoreConfig(_Strict):
     """Where memory is kept."""
 
+    provider: Literal["sqlite", "elasticsearch"] = Field("sqlite", description="the database")
     path: FilePath = Field(Path("memory.db"), description="the SQLite file")
     cache_mb: int = Field(1024, ge=16, description="memory for search indices, MiB")
     faiss_threshold: int = Field(
         200_000, ge=1000, description="nodes in a scope above which FAISS proposes candidates"
     )
+    elasticsearch: ElasticsearchConfig = ElasticsearchConfig()
+
+    @property
+    def place(self) -> str:
+        """The file or the cluster, for people."""
+        if self.provider == "sqlite":
+            return str(self.path)
+        return f"{self.elasticsearch.url}, indices {self.elasticsearch.prefix}-*"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_url_is_a_cluster(cls, data: Any) -> Any:
+        """``path`` may be the URL of a cluster: what names a store is one string then."""
+        if not isinstance(data, dict) or not str(data.get("path", "")).startswith(_SCHEMES):
+            return data
+        within = data.get("elasticsearch", {})
+        if not isinstance(within, dict):
+            return data
+        rest = {key: value for key, value in data.items() if key != "path"}
+        return rest | {
+            "provider": "elasticsearch",
+            "elasticsearch": within | {"url": data["path"]},
+        }
+
+    @model_validator(mode="after")
+    def _has_cluster(self) -> Self:
+        if self.provider == "elasticsearch" and not self.elasticsearch.urls:
+            raise ValueError("provider elasticsearch needs elasticsearch.url")
+        return self
 
 
 class EmbedderConfig(_Strict):
@@ -58,7 +154,7 @@ class EmbedderConfig(_Strict):
         description="a preset, a folder with an ONNX export, a server's model, or 'none'",
     )
     models_dir: FilePath | None = Field(None, description="folder of models; MEMORYSCOPE_MODELS")
-    threads: int = Field(0, ge=0, description="threads of the model; 0 is one a core")
+    threads: int = Field(0, ge=0, description="texts embedded side by side; 0 is one a core")
     pooling: Literal["mean", "cls"] | None = Field(None, description="for a model by path")
     query_prefix: str | None = Field(None, description="for a model by path")
     document_prefix: str | None = Field(None, description="for a model by path")

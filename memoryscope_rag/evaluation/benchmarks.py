@@ -1,6 +1,6 @@
 """The benchmarks as functions: LoCoMo, LongMemEval, MemDaily, our own form, and the fit.
 
-Each records the histories into a SQLite store by the way every message goes, searches, and ranks
+Each records the histories into a store by the way every message goes, searches, and ranks
 the same candidates by the baselines, by the ranker that is shipped (``memoryscope-rag``), by one
 fitted on the file's other histories (``leave-one-out``) and by the shipped ranker's fit without
 this data set (``transfer``).
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from memoryscope_rag.configs.model import Config
 from memoryscope_rag.evaluation import datasets, metrics
 from memoryscope_rag.evaluation.baselines import BASELINES
 from memoryscope_rag.evaluation.datasets import History
@@ -98,12 +99,14 @@ def run_locomo(
     *,
     limit: int | None = None,
     through_store: bool = True,
+    config: Config | None = None,
 ) -> Report:
     """LoCoMo: turns, all questions with valid evidence, adversarial ones included.
 
-    ``limit`` takes the first so many histories. Without ``through_store`` the plain twin searches.
+    ``limit`` takes the first so many histories. A database like that of ``config`` searches, SQLite
+    without it, or without ``through_store`` the plain twin.
     """
-    return asyncio.run(_run(LOCOMO, path, embedder, ranker, limit, through_store))
+    return asyncio.run(_run(LOCOMO, path, embedder, ranker, limit, through_store, config))
 
 
 def run_longmemeval(
@@ -113,9 +116,10 @@ def run_longmemeval(
     *,
     limit: int | None = None,
     through_store: bool = True,
+    config: Config | None = None,
 ) -> Report:
     """LongMemEval-S: sessions, all questions; user turns only are recorded."""
-    report = asyncio.run(_run(LONGMEMEVAL, path, embedder, ranker, limit, through_store))
+    report = asyncio.run(_run(LONGMEMEVAL, path, embedder, ranker, limit, through_store, config))
     note = "roles indexed: user; official_*: recall_all without the abstention questions"
     return _with_note(report, note)
 
@@ -127,9 +131,10 @@ def run_memdaily(
     *,
     limit: int | None = None,
     through_store: bool = True,
+    config: Config | None = None,
 ) -> Report:
     """MemDaily: the messages of one trajectory."""
-    return asyncio.run(_run(MEMDAILY, path, embedder, ranker, limit, through_store))
+    return asyncio.run(_run(MEMDAILY, path, embedder, ranker, limit, through_store, config))
 
 
 def run_generic(
@@ -139,9 +144,10 @@ def run_generic(
     *,
     limit: int | None = None,
     through_store: bool = True,
+    config: Config | None = None,
 ) -> Report:
     """A file in our own form (:func:`~memoryscope_rag.evaluation.datasets.load_generic`)."""
-    return asyncio.run(_run(GENERIC, path, embedder, ranker, limit, through_store))
+    return asyncio.run(_run(GENERIC, path, embedder, ranker, limit, through_store, config))
 
 
 def run_fit(
@@ -165,11 +171,12 @@ async def _run(
     ranker: LinearRanker,
     limit: int | None,
     through_store: bool,
+    config: Config | None,
 ) -> Report:
     histories = benchmark.load(path)[:limit]
     judged = [
         item
-        for item in await _judge(own(histories), embedder, through_store)
+        for item in await _judge(own(histories), embedder, through_store, config)
         if item.question.sessions
     ]
     rankings: dict[str, list[list[str]]] = {
@@ -184,7 +191,8 @@ async def _run(
         left_out = leave_one_out(judged, groups)
         weights = [left_out[item.history.id].astype(np.float32) for item in judged]
         rankings["leave-one-out"] = _ranked(judged, rows, weights)
-    notes = [f"search: {'SQLite store' if through_store else 'plain twin, no store'}"]
+    provider = "sqlite" if config is None else config.store.provider
+    notes = [f"search: {f'{provider} store' if through_store else 'plain twin, no store'}"]
     without = ranker.fitted.get("without")
     if isinstance(without, Mapping) and benchmark.name in without:
         other = LinearRanker(ranker.preset, ranker.calibration, without[benchmark.name])
@@ -193,7 +201,7 @@ async def _run(
             f"{OURS} is the shipped ranker {ranker.preset!r}, fitted on development data of "
             f"{benchmark.name}: on that very file its figures are not held out"
         )
-    strangers = await _judge(foreign(histories), embedder, through_store)
+    strangers = await _judge(foreign(histories), embedder, through_store, config)
     if strangers:
         figures = floor_figures(judged, strangers, ranker)
         notes.append(
@@ -269,9 +277,14 @@ async def _fit(
 
 
 async def _judge(
-    asked: Sequence[Asked], embedder: Embedder | None, through_store: bool
+    asked: Sequence[Asked],
+    embedder: Embedder | None,
+    through_store: bool,
+    config: Config | None = None,
 ) -> list[Judged]:
-    return await (gather if through_store else gather_plainly)(asked, embedder)
+    if not through_store:
+        return await gather_plainly(asked, embedder)
+    return await gather(asked, embedder, config)
 
 
 def _ranked(

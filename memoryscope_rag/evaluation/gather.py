@@ -1,21 +1,21 @@
 """Histories into a store and questions out of it: what every benchmark and fit starts from.
 
-:func:`gather` runs the real path (``operations.record`` into a SQLite store in a temporary folder,
+:func:`gather` runs the real path (``operations.record`` into a store of its own,
 ``store.search``); :func:`gather_plainly` the slow twin without a store. Both end in
 :class:`~memoryscope_rag.ports.Candidates`, and the rest of this package sees nothing else.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from memoryscope_rag import indexing, lexical
+from memoryscope_rag.configs.model import Config
 from memoryscope_rag.evaluation.datasets import History, Question
+from memoryscope_rag.evaluation.places import temporary
 from memoryscope_rag.evaluation.plain_index import PlainIndex
 from memoryscope_rag.operations.record import record
 from memoryscope_rag.ports import (
@@ -59,15 +59,16 @@ Asked = tuple[History, Sequence[tuple[Question, bool]]]
 """A history and the questions put to it, each with whether it is foreign."""
 
 
-async def gather(asked: Sequence[Asked], embedder: Embedder | None) -> list[Judged]:
-    """Record each history in a store of its own scope, then search for each question."""
-    from memoryscope_rag.stores.sqlite import SQLiteStore
+async def gather(
+    asked: Sequence[Asked], embedder: Embedder | None, config: Config | None = None
+) -> list[Judged]:
+    """Record each history in a scope of its own, then search for each question.
 
+    On a database like that of ``config``, SQLite without it.
+    """
     judged: list[Judged] = []
-    with tempfile.TemporaryDirectory(prefix="memoryscope-bench-") as folder:
-        store = SQLiteStore.open(
-            Path(folder) / "bench.db", embedder=None if embedder is None else embedder.spec
-        )
+    async with temporary(config) as place:
+        store = await place.open("histories", None if embedder is None else embedder.spec)
         try:
             for history, questions in asked:
                 scope = Scope(user_id=history.id)

@@ -57,6 +57,28 @@ class Report:
         return "\n".join(lines)
 
 
+def side_by_side(reports: Mapping[str, Report]) -> Report:
+    """One report of several runs on the same data, each system named after its run.
+
+    What stands first gives the name of the data and the number of questions.
+    """
+    first = next(iter(reports.values()))
+    names = {
+        (run, system): f"{system}, {run}"
+        for run, each in reports.items()
+        for system in each.systems
+    }
+    order = sorted(names, key=lambda name: list(first.systems).index(name[1]))
+    return Report(
+        benchmark=first.benchmark,
+        data=first.data,
+        embedder=first.embedder,
+        n=first.n,
+        systems={names[key]: reports[key[0]].systems[key[1]] for key in order},
+        notes=tuple(f"{run}: {note}" for run, each in reports.items() for note in each.notes),
+    )
+
+
 def _rounded(row: Figures) -> dict[str, float]:
     return {name: round(value, 4) for name, value in row.items()}
 

@@ -10,20 +10,18 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from memoryscope_rag.app import AsyncMemoryScope
 from memoryscope_rag.configs.model import Config
+from memoryscope_rag.evaluation.places import Place, temporary
 from memoryscope_rag.evaluation.stand_in import StandIn
 from memoryscope_rag.evaluation.synthetic import START, RandomEmbedder, Texts, entries
 from memoryscope_rag.ports import Embedder, EmbedderSpec, MemoryStore
 from memoryscope_rag.schema import NewMessage, Scope
-from memoryscope_rag.stores.sqlite import SQLiteStore
 
 SIZES = (1_000, 10_000, 38_000, 100_000)
 ROWS = 1_000_000
@@ -50,9 +48,10 @@ def measure(
     messages: int = MESSAGES,
     consolidations: int = CONSOLIDATIONS,
     seed: int = 0,
+    config: Config | None = None,
     say: Say = lambda text: None,
 ) -> Metrics:
-    """All measurements. Stores are made in a temporary folder and removed.
+    """All measurements. Stores are made for them and removed.
 
     Args:
         embedder: what embeds queries and messages; without one those figures are missing.
@@ -61,27 +60,39 @@ def measure(
         queries: how many retrievals each percentile is taken over, at least 20.
         consolidations: how many scopes are consolidated while others retrieve; 0 leaves it out.
         messages: how many are recorded in batches without embedding; an eighth of them with.
+        config: settings whose database is measured; SQLite without them.
         say: is told what is being done.
     """
+    return asyncio.run(
+        _measure(embedder, sizes, rows, queries, messages, consolidations, seed, config, say)
+    )
+
+
+async def _measure(
+    embedder: Embedder | None,
+    sizes: Sequence[int],
+    rows: int,
+    queries: int,
+    messages: int,
+    consolidations: int,
+    seed: int,
+    config: Config | None,
+    say: Say,
+) -> Metrics:
     result: Metrics = {"import_ms": import_milliseconds("import memoryscope_rag")}
     result["import_all_ms"] = import_milliseconds("from memoryscope_rag import MemoryScope")
-    with tempfile.TemporaryDirectory(prefix="memoryscope-rag-speed-") as folder:
+    async with temporary(config) as place:
         for size in sizes:
             say(f"{size} nodes in one scope")
-            path = Path(folder) / f"{size}.db"
-            result |= asyncio.run(_one_scope(path, embedder, size, queries, seed))
+            result |= await _one_scope(place, embedder, size, queries, seed)
         say("recording")
-        result |= asyncio.run(_adds(Path(folder) / "adds.db", embedder, queries, messages, seed))
+        result |= await _adds(place, embedder, queries, messages, seed)
         if consolidations:
             say(f"retrieval beside {consolidations} consolidations")
-            path = Path(folder) / "busy.db"
-            result |= asyncio.run(
-                _beside_consolidation(path, embedder, consolidations, queries, seed)
-            )
+            result |= await _beside_consolidation(place, embedder, consolidations, queries, seed)
         if rows >= SMALL:
             say(f"{rows} nodes in {rows // SMALL} scopes")
-            path = Path(folder) / "many.db"
-            result |= asyncio.run(_many_scopes(path, embedder, rows, queries, seed))
+            result |= await _many_scopes(place, embedder, rows, queries, seed)
     return {name: round(value, 3) for name, value in result.items()}
 
 
@@ -111,10 +122,6 @@ def _spec(embedder: Embedder | None) -> EmbedderSpec:
     return NO_MODEL if embedder is None else embedder.spec
 
 
-def _open(path: Path, embedder: Embedder | None) -> MemoryStore:
-    return SQLiteStore.open(path, embedder=_spec(embedder))
-
-
 async def _fill(
     store: MemoryStore, scope: Scope, count: int, dimension: int, seed: int, *, analyse: bool = True
 ) -> float:
@@ -142,11 +149,11 @@ async def _retrievals(
 
 
 async def _one_scope(
-    path: Path, embedder: Embedder | None, size: int, queries: int, seed: int
+    place: Place, embedder: Embedder | None, size: int, queries: int, seed: int
 ) -> Metrics:
     spec, scope, at = _spec(embedder), Scope("ann"), f"@{size}"
     free = RandomEmbedder(spec, seed)
-    store = _open(path, embedder)
+    store = await place.open(str(size), spec)
     try:
         spent = await _fill(store, scope, size, spec.dimension, seed)
         await _retrievals(store, free, [scope], 5, seed + 7)
@@ -157,12 +164,12 @@ async def _one_scope(
             real = await _retrievals(store, embedder, [scope], queries, seed + 10)
             result |= percentiles("retrieve", at, real)
         result |= await _after_write(store, free, scope, size, seed)
+        result[f"bytes_per_message{at}"] = (await store.stats()).bytes / size
     finally:
         await store.close()
     result[f"append_per_s{at}"] = size / spent
-    result[f"bytes_per_message{at}"] = _bytes(path) / size
     opened = time.perf_counter()
-    store = _open(path, embedder)
+    store = await place.open(str(size), spec)
     try:
         result[f"open_ms{at}"] = 1000 * (time.perf_counter() - opened)
         await _retrievals(store, free, [scope], 1, seed + 11)
@@ -193,11 +200,11 @@ async def _after_write(
 
 
 async def _beside_consolidation(
-    path: Path, embedder: Embedder | None, consolidations: int, queries: int, seed: int
+    place: Place, embedder: Embedder | None, consolidations: int, queries: int, seed: int
 ) -> Metrics:
     """Retrieval while so many scopes are consolidated with a model that takes its time."""
     spec, ann = _spec(embedder), Scope("ann")
-    store = _open(path, embedder)
+    store = await place.open("busy", spec)
     try:
         await _fill(store, ann, SMALL, spec.dimension, seed)
         used = embedder or RandomEmbedder(spec, seed)
@@ -236,22 +243,20 @@ async def _beside_consolidation(
 
 
 async def _adds(
-    path: Path, embedder: Embedder | None, singles: int, messages: int, seed: int
+    place: Place, embedder: Embedder | None, singles: int, messages: int, seed: int
 ) -> Metrics:
     free = RandomEmbedder(_spec(embedder), seed)
-    store = _open(path, embedder)
+    store = await place.open("adds", _spec(embedder))
     try:
         memory = AsyncMemoryScope(Config(), store, free)
         result = await _adds_with(memory, "", seed, singles, messages)
         if embedder is not None:
             memory = AsyncMemoryScope(Config(), store, embedder)
             result |= await _adds_with(memory, "_embed", seed + 1, singles, messages // 8)
+        stats = await store.stats()
     finally:
         await store.close()
-    count = singles + messages
-    if embedder is not None:
-        count += singles + messages // 8
-    result["bytes_per_message"] = _bytes(path) / count
+    result["bytes_per_message"] = stats.bytes / stats.messages
     return result
 
 
@@ -279,13 +284,13 @@ async def _adds_with(
 
 
 async def _many_scopes(
-    path: Path, embedder: Embedder | None, rows: int, queries: int, seed: int
+    place: Place, embedder: Embedder | None, rows: int, queries: int, seed: int
 ) -> Metrics:
     spec = _spec(embedder)
     free = RandomEmbedder(spec, seed)
     scopes = [Scope(f"user{index}") for index in range(rows // SMALL)]
     at = f"@{SMALL}of{len(scopes) * SMALL}"
-    store = _open(path, embedder)
+    store = await place.open("many", spec)
     try:
         spent = 0.0
         for index, scope in enumerate(scopes):
@@ -299,16 +304,12 @@ async def _many_scopes(
         if embedder is not None:
             real = await _retrievals(store, embedder, chosen, queries, seed + 3)
             result |= percentiles("retrieve", at, real)
+        result[f"bytes_per_message{at}"] = (await store.stats()).bytes / (len(scopes) * SMALL)
     finally:
         await store.close()
     result[f"append_per_s{at}"] = len(scopes) * SMALL / spent
-    result[f"bytes_per_message{at}"] = _bytes(path) / (len(scopes) * SMALL)
     opened = time.perf_counter()
-    store = _open(path, embedder)
+    store = await place.open("many", spec)
     result[f"open_ms{at}"] = 1000 * (time.perf_counter() - opened)
     await store.close()
     return result
-
-
-def _bytes(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))

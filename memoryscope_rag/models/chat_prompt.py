@@ -53,8 +53,8 @@ class PromptMaker:
         """
         if not messages:
             raise InvalidInput("messages", "must not be empty")
-        plain = [replace(message, content=self._plain(message.content)) for message in messages]
-        whole = self._written(plain)
+        plain = [replace(message, content=self.plain(message.content)) for message in messages]
+        whole = self.prompt(self.written(plain))
         room = self._context - reply_tokens
         if len(whole.tokens) <= room:
             return whole
@@ -67,13 +67,9 @@ class PromptMaker:
         best: Prompt | None = None
         while low < high:
             middle = (low + high) // 2
-            prompt = self._written(
-                [
-                    m
-                    for place, m in enumerate(plain)
-                    if m.role == "system" or place >= starts[middle]
-                ]
-            )
+            start = starts[middle]
+            kept = [m for place, m in enumerate(plain) if m.role == "system" or place >= start]
+            prompt = self.prompt(self.written(kept))
             if len(prompt.tokens) <= room:
                 best, high = prompt, middle
             else:
@@ -87,23 +83,32 @@ class PromptMaker:
             )
         return best
 
-    def _plain(self, text: str) -> str:
+    def plain(self, text: str) -> str:
+        """``text`` with the template's own marks in it taken apart."""
         if self._marks is None:
             return text
         return self._marks.sub(lambda mark: f"{mark[0][0]} {mark[0][1:]}", text)
 
-    def _written(self, messages: Sequence[ChatMessage]) -> Prompt:
+    def written(self, messages: Sequence[ChatMessage]) -> str:
+        """``messages`` by the template as they are, and the beginning of a reply.
+
+        Raises:
+            ModelError: the template refuses them.
+        """
         from jinja2.exceptions import TemplateError
 
         try:
-            text = self._rendered(messages)
+            return self._rendered(messages)
         except TemplateError:
             try:
-                text = self._rendered(_alternating(messages))
+                return self._rendered(_alternating(messages))
             except TemplateError as error:
                 raise ModelError(
                     f"the chat template of {self._name} refuses the messages: {error}"
                 ) from error
+
+    def prompt(self, text: str) -> Prompt:
+        """The tokens of what :meth:`written` gave, or of a part of it."""
         # verbose would let transformers complain about long texts before they are cut
         tokens = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         return Prompt(list(tokens), text.rstrip().endswith("<think>"))

@@ -31,6 +31,13 @@ class Stopped(Exception):
     """The reply was given up."""
 
 
+def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end a reply of ``model``."""
+    ends = getattr(model.generation_config, "eos_token_id", None)
+    ends = [ends] if isinstance(ends, int) else list(ends or ())
+    return frozenset((*ends, tokenizer.eos_token_id))
+
+
 class Decoder:
     """A model, its tokenizer and what both need. For one thread at a time."""
 
@@ -41,9 +48,7 @@ class Decoder:
         text_config = model.config.get_text_config(decoder=True)
         self.context = int(getattr(text_config, "max_position_embeddings", None) or _UNBOUNDED)
         self._prompts = PromptMaker(tokenizer, name, self.context)
-        ends = getattr(model.generation_config, "eos_token_id", None)
-        ends = [ends] if isinstance(ends, int) else list(ends or ())
-        self._ends = frozenset((*ends, tokenizer.eos_token_id))
+        self._ends = end_tokens(model, tokenizer)
         known = inspect.signature(model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
 

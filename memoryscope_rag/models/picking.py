@@ -33,7 +33,14 @@ class Picker:
     random state of torch is left alone.
     """
 
-    def __init__(self, sampling: Sampling, settings: Any, device: torch.device) -> None:
+    def __init__(
+        self,
+        sampling: Sampling,
+        settings: Any,
+        device: torch.device,
+        *,
+        repetition_penalty: float | None = None,
+    ) -> None:
         import torch
 
         samples = bool(getattr(settings, "do_sample", False))
@@ -42,7 +49,8 @@ class Picker:
         top_p = getattr(settings, "top_p", None) if samples else None
         self._top_p = float((top_p or 1.0) if sampling.top_p is None else sampling.top_p)
         self._top_k = int((getattr(settings, "top_k", None) if samples else None) or 0)
-        self._penalty = float(getattr(settings, "repetition_penalty", None) or 1.0)
+        usual = float(getattr(settings, "repetition_penalty", None) or 1.0)
+        self._penalty = usual if repetition_penalty is None else repetition_penalty
         self._random = torch.Generator(device)
         if sampling.seed is None:
             self._random.seed()

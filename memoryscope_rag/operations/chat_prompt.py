@@ -14,9 +14,10 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
+from memoryscope_rag.lexical import language_of
 from memoryscope_rag.ports import ChatMessage
 from memoryscope_rag.schema import Message
-from memoryscope_rag.workers.prompts import DEFAULT, Prompts, language_of
+from memoryscope_rag.workers.prompts import DEFAULT, Prompts
 
 OPEN: Final = "<memory>"
 CLOSE: Final = "</memory>"

@@ -69,7 +69,8 @@ class _Import:
             else:
                 self.stored += 1
                 state = data.get("state")
-                if state in {"consolidated", "parked"}:
+                # what waits in an outbox has no state yet: it will be pending
+                if state in {"consolidated", "parked"} and result.status == "stored":
                     reason = data.get("state_reason")
                     await self.store.mark(self.scope, [message.id], state, reason)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -32,7 +32,7 @@ async def export_lines(store: MemoryStore, scope: Scope) -> AsyncIterator[str]:
     after = 0
     while batch := await store.messages(scope, after=after, limit=500):
         for message in batch:
-            yield _line("message", message_to_dict(message))
+            yield message_to_line(message)
         after = batch[-1].seq
     cursor: str | None = None
     while True:
@@ -40,10 +40,20 @@ async def export_lines(store: MemoryStore, scope: Scope) -> AsyncIterator[str]:
         page = await store.list_nodes(scope, where, cursor=cursor, limit=500)
         for node in page.items:
             versions = await store.history(scope, node.id)
-            yield _line("node", {"versions": [node_to_dict(version) for version in versions]})
+            yield node_to_line(versions)
         cursor = page.cursor
         if cursor is None:
             return
+
+
+def message_to_line(message: Message) -> str:
+    """A message as a line of an export."""
+    return _line("message", message_to_dict(message))
+
+
+def node_to_line(versions: Sequence[MemoryNode]) -> str:
+    """A fact with its earlier versions, oldest first, as a line of an export."""
+    return _line("node", {"versions": [node_to_dict(version) for version in versions]})
 
 
 def message_to_dict(message: Message) -> dict[str, Any]:

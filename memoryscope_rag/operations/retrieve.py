@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from memoryscope_rag.errors import StoreUnavailable
 from memoryscope_rag.operations.base import Operation, StageSpec, WorkerClass, load_operation
 from memoryscope_rag.schema import Evidence
 from memoryscope_rag.workers.base import Services
@@ -34,9 +36,23 @@ def build_retrieve(
     )
 
 
-async def retrieve(operation: Operation[RetrievalState], state: RetrievalState) -> Evidence:
-    """Run the operation and add to its result what was left out and how long each step took."""
-    state, left_out, timings = await operation.run(state, state.deadline)
+async def retrieve(
+    operation: Operation[RetrievalState], state: RetrievalState, *, patience_s: float | None = None
+) -> Evidence:
+    """Run the operation and add to its result what was left out and how long each step took.
+
+    The store is no part that can be left out; ``patience_s`` is how long after the deadline it may
+    still answer, ``None`` for as long as it takes. Raises StoreUnavailable after that.
+    """
+    left = state.deadline.remaining()
+    allowed = None if left is None or patience_s is None else left + patience_s
+    try:
+        async with asyncio.timeout(allowed) as limit:
+            state, left_out, timings = await operation.run(state, state.deadline)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise StoreUnavailable(f"the store did not answer within {allowed:.1f} s") from None
     assert state.result is not None  # checked when the operation was built
     if state.dense_failure is not None:
         left_out = (state.dense_failure, *left_out)

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,9 @@ PAGE_SIZE = 8192
 class Database:
     """One file and this process's connections to it. Safe for threads and for several processes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, schema: Callable[[sqlite3.Connection, Path], None] = migrate
+    ) -> None:
         self.path = path
         self._idle: list[sqlite3.Connection] = []
         self._idle_lock = threading.Lock()
@@ -37,7 +39,7 @@ class Database:
             if path.is_dir():
                 raise StoreUnavailable(f"{path} is a folder; the store is a file in it")
             with self._borrowed() as connection, _transaction(connection, "IMMEDIATE"):
-                migrate(connection, path)
+                schema(connection, path)
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:

@@ -79,3 +79,8 @@ def vectors_from_blobs(blobs: Sequence[bytes], dimension: int) -> FloatArray:
     # what rounding to half precision took is put back, so that dot products are cosines
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-12))
     return rows
+
+
+def vector_from_blob(blob: bytes | None, dimension: int) -> FloatArray | None:
+    """One vector of :func:`vectors_from_blobs`, ``None`` for none."""
+    return None if blob is None else vectors_from_blobs([blob], dimension)[0]

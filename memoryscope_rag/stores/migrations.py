@@ -1,4 +1,4 @@
-"""The schema of the SQLite store as a list of named steps that only ever grows.
+"""The schema of the SQLite files as lists of named steps that only ever grow.
 
 A step that has been released is never edited: a later change is a new ``mNNN_…`` at the end. The
 names that ran are recorded in the file, so a file with a name unknown here was written by a
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from memoryscope_rag.errors import SchemaTooNew, StoreCorrupt
@@ -34,10 +34,17 @@ def m002_backend(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (m001_tables, m002_backend)
+Step = Callable[[sqlite3.Connection], None]
+MIGRATIONS: tuple[Step, ...] = (m001_tables, m002_backend)
 
 
-def migrate(connection: sqlite3.Connection, path: Path) -> None:
+def migrate(
+    connection: sqlite3.Connection,
+    path: Path,
+    *,
+    steps: Sequence[Step] = MIGRATIONS,
+    application_id: int = APPLICATION_ID,
+) -> None:
     """Bring the file to this version's schema; call it inside a write transaction.
 
     Raises:
@@ -46,22 +53,22 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if application != APPLICATION_ID:
+    if application != application_id:
         if application or tables:
             raise StoreCorrupt(f"{path} is an SQLite database of another program")
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA application_id = {application_id}")
     connection.execute(
         "CREATE TABLE IF NOT EXISTS migrations"
         " (position INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, applied_at INTEGER NOT NULL)"
     )
     done = [name for (name,) in connection.execute("SELECT name FROM migrations ORDER BY position")]
-    known = [step.__name__ for step in MIGRATIONS]
+    known = [step.__name__ for step in steps]
     if unknown := [name for name in done if name not in known]:
         raise SchemaTooNew(
             f"{path} was written by a later version of memoryscope-rag (schema {unknown[-1]},"
             f" newest known {known[-1]}); upgrade the package"
         )
-    for step in MIGRATIONS:
+    for step in steps:
         if step.__name__ not in done:
             step(connection)
             connection.execute(

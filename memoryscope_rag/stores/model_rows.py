@@ -7,15 +7,16 @@ next one, whose vectors are filled in beside.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from memoryscope_rag.errors import EmbeddingMismatch, StoreError
-from memoryscope_rag.ports import EmbedderSpec
+from memoryscope_rag.ports import EmbedderSpec, FloatArray
 from memoryscope_rag.schema import MemoryNode, Scope
 from memoryscope_rag.stores import node_rows, scope_rows
+from memoryscope_rag.stores.encoding import vector_from_blob
 from memoryscope_rag.stores.rows import NODE_COLUMNS, node_from_row
 
 
@@ -53,14 +54,16 @@ def model_of(connection: sqlite3.Connection, spec: EmbedderSpec | None, path: Pa
     for model in (active, following):
         if model is not None and model.spec.fingerprint == spec.fingerprint:
             return model
-    raise mismatch(path, active, spec)
+    raise mismatch(path, active.spec if active else None, spec)
 
 
-def mismatch(path: Path, active: Model | None, spec: EmbedderSpec) -> EmbeddingMismatch:
-    """The error that names both models and the way out."""
-    held = "no model" if active is None else f"{active.spec.name} ({active.spec.fingerprint})"
+def mismatch(
+    place: Path | str, active: EmbedderSpec | None, spec: EmbedderSpec
+) -> EmbeddingMismatch:
+    """The error that names both models and the way out; ``place`` is what the store is called."""
+    held = "no model" if active is None else f"{active.name} ({active.fingerprint})"
     return EmbeddingMismatch(
-        f"{path} holds vectors of {held}, not of {spec.name} ({spec.fingerprint});"
+        f"{place} holds vectors of {held}, not of {spec.name} ({spec.fingerprint});"
         " open it with the first model, or run `memoryscope-rag reembed` to change over"
     )
 
@@ -140,6 +143,30 @@ def put(
             [(row.generation, key) for key in keys.values()],
         )
     return len(keys)
+
+
+def read(
+    connection: sqlite3.Connection, scope: Scope, ids: Sequence[str]
+) -> dict[str, tuple[FloatArray | None, FloatArray | None]]:
+    """Vectors (turn, context) of the active model by node id."""
+    row = scope_rows.find(connection, scope)
+    active, _ = models(connection)
+    if row is None or active is None:
+        return {}
+    dimension = active.spec.dimension
+    found: dict[str, tuple[FloatArray | None, FloatArray | None]] = {}
+    for part, marks in scope_rows.chunks(list(dict.fromkeys(ids))):
+        for name, turn, context in connection.execute(
+            "SELECT n.id, v.turn, v.context FROM nodes n JOIN vectors v ON v.node = n.key"
+            f" WHERE n.scope = ? AND n.id IN ({marks}) AND v.model = ?",
+            (row.id, *part, active.id),
+        ):
+            if turn is not None or context is not None:
+                found[name] = (
+                    vector_from_blob(turn, dimension),
+                    vector_from_blob(context, dimension),
+                )
+    return found
 
 
 def _insert(connection: sqlite3.Connection, spec: EmbedderSpec, state: str) -> None:

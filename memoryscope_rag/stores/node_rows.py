@@ -323,7 +323,7 @@ def page(
     now: int,
 ) -> Page[MemoryNode]:
     """Nodes by ``said_at``, then id, after the place that ``cursor`` names."""
-    after = None if cursor is None else _read_cursor(cursor)
+    after = None if cursor is None else read_cursor(cursor)
     row = scope_rows.find(connection, scope)
     if row is None:
         return Page((), None)
@@ -362,14 +362,16 @@ def page(
     items = tuple([node_from_row(cells) for _, *cells in rows[:limit]])
     if len(rows) <= limit:
         return Page(items, None)
-    return Page(items, _make_cursor(rows[limit - 1][0], rows[limit - 1][1]))
+    return Page(items, make_cursor(rows[limit - 1][0], rows[limit - 1][1]))
 
 
-def _make_cursor(said_at: int, node_id: str) -> str:
+def make_cursor(said_at: int, node_id: str) -> str:
+    """What names the place after a node in a list by ``said_at``, then id."""
     return base64.urlsafe_b64encode(json.dumps([said_at, node_id]).encode()).decode()
 
 
-def _read_cursor(cursor: str) -> tuple[int, str]:
+def read_cursor(cursor: str) -> tuple[int, str]:
+    """The reverse of :func:`make_cursor`. Raises InvalidInput."""
     try:
         said_at, node_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
     except (ValueError, TypeError, binascii.Error):

@@ -10,7 +10,7 @@ twice in the query counts twice.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,18 @@ def bm25_norm(
 def bm25_part(tf: FloatArray, norm: FloatArray, idf: float, *, k1: float = K1) -> FloatArray:
     """One term's share in the score of the documents that hold it ``tf`` times."""
     return (np.float32(idf * (k1 + 1.0)) * tf) / (tf + norm)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Collection:
+    """What BM25 asks of all documents, for postings that hold only some of them.
+
+    ``documents`` and their ``length`` in tokens altogether; how many are ``holding`` each term.
+    """
+
+    documents: int
+    length: float
+    holding: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,15 +115,28 @@ class Postings:
         """Tokens in all live slots."""
         return float((self._lengths[: len(alive)] * alive).sum(dtype=np.float64))
 
-    def scores(self, queries: Sequence[TermArray], alive: NDArray[np.bool_]) -> FloatArray:
-        """BM25 of each query for every slot, shape ``(queries, slots)``; 0 for dead slots."""
+    def scores(
+        self,
+        queries: Sequence[TermArray],
+        alive: NDArray[np.bool_],
+        collection: Collection | None = None,
+    ) -> FloatArray:
+        """BM25 of each query for every slot, shape ``(queries, slots)``; 0 for dead slots.
+
+        ``collection`` is what the live slots are a part of; they are all of it by default.
+        """
         slots_count = len(alive)
         out = np.zeros((len(queries), slots_count), dtype=np.float32)
-        documents = int(np.count_nonzero(alive))
+        here = int(np.count_nonzero(alive))
+        documents, length = here, 0.0
+        if collection is not None:
+            documents, length = collection.documents, collection.length
+        elif here:
+            length = self.total_length(alive)
         if not documents:
             return out
-        mean_length = self.total_length(alive) / documents
-        any_dead = documents < slots_count
+        mean_length = length / documents
+        any_dead = here < slots_count
         shares: dict[int, tuple[SlotArray, FloatArray]] = {}
         for row, query in zip(out, queries, strict=True):
             for term, count in sorted(Counter(query.tolist()).items()):
@@ -122,7 +147,10 @@ class Postings:
                         live = alive[slots]
                         slots, tf = slots[live], tf[live]
                     norm = bm25_norm(self._lengths[slots], mean_length)
-                    part = bm25_part(tf, norm, bm25_idf(documents, len(slots)))
+                    holding = len(slots)
+                    if collection is not None:
+                        holding = max(collection.holding.get(term, 0), holding)
+                    part = bm25_part(tf, norm, bm25_idf(documents, holding))
                     share = shares[term] = (slots, part)
                 # a slot stands once in a term's postings, so plain indexing adds correctly
                 row[share[0]] += share[1] * np.float32(count)

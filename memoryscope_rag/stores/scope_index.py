@@ -17,7 +17,7 @@ from memoryscope_rag.ports import Candidates, FloatArray, SearchRequest
 from memoryscope_rag.schema import KINDS
 from memoryscope_rag.stores.columns import KIND_CODES, OPEN_END, OPEN_START, Columns, Field
 from memoryscope_rag.stores.encoding import TermArray
-from memoryscope_rag.stores.postings import Postings
+from memoryscope_rag.stores.postings import Collection, Postings
 from memoryscope_rag.stores.rows import micros
 from memoryscope_rag.stores.vector_index import VectorIndex
 
@@ -93,10 +93,21 @@ class ScopeIndex:
         ):
             self._turns.add(session, seq, slot)
 
-    def lexical(self, terms: Sequence[TermArray]) -> tuple[FloatArray, FloatArray]:
-        """BM25 of each query for every slot, by turn and by context: ``(queries, slots)``."""
+    def lexical(
+        self,
+        terms: Sequence[TermArray],
+        turns: Collection | None = None,
+        contexts: Collection | None = None,
+    ) -> tuple[FloatArray, FloatArray]:
+        """BM25 of each query for every slot, by turn and by context: ``(queries, slots)``.
+
+        The collections say what the scope holds when this index is only a part of it.
+        """
         alive = self.columns.alive
-        return self._turn_terms.scores(terms, alive), self._context_terms.scores(terms, alive)
+        return (
+            self._turn_terms.scores(terms, alive, turns),
+            self._context_terms.scores(terms, alive, contexts),
+        )
 
     def search(
         self,

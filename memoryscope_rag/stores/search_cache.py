@@ -77,7 +77,7 @@ class SearchCache:
         hasher = TermHasher()
         asked = {request.queries: None for request in requests}
         terms = {queries: [hasher.array(q.terms) for q in queries] for queries in asked}
-        vectors = {queries: _query_vectors(queries, spec) for queries in asked}
+        vectors = {queries: query_vectors(queries, spec) for queries in asked}
         entry = self._entry(scope)
         with entry.lock:
             with self._database.read() as connection:
@@ -88,7 +88,7 @@ class SearchCache:
                     and active.spec.fingerprint != spec.fingerprint
                     and any(v is not None for found in vectors.values() for v in found)
                 ):
-                    raise model_rows.mismatch(self._database.path, active, spec)
+                    raise model_rows.mismatch(self._database.path, active.spec, spec)
                 index = _refreshed(connection, scope, entry.index, active)
             if active is None:  # nothing to compare with yet
                 vectors = {queries: [None for _ in queries] for queries in asked}
@@ -168,7 +168,8 @@ class SearchCache:
         self._background(build)
 
 
-def _query_vectors(queries: Sequence[Query], spec: EmbedderSpec | None) -> list[FloatArray | None]:
+def query_vectors(queries: Sequence[Query], spec: EmbedderSpec | None) -> list[FloatArray | None]:
+    """The queries' vectors at unit length; a store without an embedder takes none."""
     vectors = [query.vector for query in queries]
     if spec is not None:
         return unit_vectors("query vector", vectors, spec.dimension)

@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import TypeVar
 
 from memoryscope_rag.errors import InvalidInput, StoreError, StoreUnavailable
 from memoryscope_rag.ports import (
@@ -39,7 +38,6 @@ from memoryscope_rag.schema import (
     Message,
     MessageState,
     Scope,
-    check_name,
     check_text,
     utc_now,
 )
@@ -52,6 +50,12 @@ from memoryscope_rag.stores import (
     removal,
     residue,
     scope_rows,
+)
+from memoryscope_rag.stores.arguments import (
+    check_count,
+    check_lease,
+    check_selection,
+    check_state,
 )
 from memoryscope_rag.stores.connections import Database
 from memoryscope_rag.stores.encoding import unit_vectors, vector_blob
@@ -136,7 +140,7 @@ class SQLiteStore:
                     and active.spec.fingerprint != embedder.fingerprint
                     and not reembedding
                 ):
-                    raise model_rows.mismatch(database.path, active, embedder)
+                    raise model_rows.mismatch(database.path, active.spec, embedder)
             _scrub(database, 0.0)
         except BaseException:
             database.close()
@@ -174,9 +178,9 @@ class SQLiteStore:
         after: int = 0,
         limit: int = 1000,
     ) -> tuple[Message, ...]:
-        _check_count("limit", limit)
+        check_count("limit", limit)
         if state is not None:
-            _check_state(state)
+            check_state(state)
 
         def job() -> tuple[Message, ...]:
             with self._database.read() as connection:
@@ -187,7 +191,7 @@ class SQLiteStore:
     async def last_messages(
         self, scope: Scope, limit: int, *, session_id: str | None = None
     ) -> tuple[Message, ...]:
-        _check_count("limit", limit, least=0)
+        check_count("limit", limit, least=0)
 
         def job() -> tuple[Message, ...]:
             with self._database.read() as connection:
@@ -208,8 +212,8 @@ class SQLiteStore:
     async def around(
         self, scope: Scope, seqs: Sequence[int], before: int, after: int
     ) -> Mapping[int, tuple[tuple[Message, ...], tuple[Message, ...]]]:
-        _check_count("before", before, least=0)
-        _check_count("after", after, least=0)
+        check_count("before", before, least=0)
+        check_count("after", after, least=0)
 
         def job() -> Mapping[int, tuple[tuple[Message, ...], tuple[Message, ...]]]:
             with self._database.read() as connection:
@@ -227,7 +231,7 @@ class SQLiteStore:
     async def mark(
         self, scope: Scope, ids: Sequence[str], state: MessageState, reason: str | None = None
     ) -> None:
-        _check_state(state)
+        check_state(state)
         if reason is not None:
             check_text("reason", reason)
 
@@ -323,7 +327,7 @@ class SQLiteStore:
         cursor: str | None = None,
         limit: int = 100,
     ) -> Page[MemoryNode]:
-        _check_count("limit", limit)
+        check_count("limit", limit)
 
         def job() -> Page[MemoryNode]:
             with self._database.read() as connection:
@@ -351,8 +355,8 @@ class SQLiteStore:
         self, scope: Scope, requests: Sequence[SearchRequest]
     ) -> tuple[Candidates, ...]:
         for request in requests:
-            _check_count("limit", request.limit)
-            _check_count("neighbours", request.neighbours, least=0)
+            check_count("limit", request.limit)
+            check_count("neighbours", request.neighbours, least=0)
         spec = self._spec
 
         def job() -> tuple[Candidates, ...]:
@@ -381,8 +385,7 @@ class SQLiteStore:
         everything: bool = False,
         compact: bool = False,
     ) -> Forgotten:
-        if bool(message_ids) + (session_id is not None) + everything != 1:
-            raise InvalidInput("forget", "give one of message_ids, session_id and everything")
+        check_selection(message_ids, session_id, everything)
 
         def job() -> Forgotten:
             with self._database.write() as connection:
@@ -398,10 +401,7 @@ class SQLiteStore:
     # ------------------------------------------------------------ leases
 
     async def acquire(self, scope: Scope, name: str, owner: str, seconds: float) -> Lease | None:
-        check_name("lease name", name)
-        check_name("owner", owner)
-        if not 0 < seconds < math.inf:
-            raise InvalidInput("seconds", f"{seconds} is no positive time")
+        check_lease(name, owner, seconds)
 
         def job() -> Lease | None:
             with self._database.write() as connection:
@@ -420,8 +420,17 @@ class SQLiteStore:
 
     # ------------------------------------------------------------ embedding
 
+    async def vectors(
+        self, scope: Scope, ids: Sequence[str]
+    ) -> Mapping[str, tuple[FloatArray | None, FloatArray | None]]:
+        def job() -> Mapping[str, tuple[FloatArray | None, FloatArray | None]]:
+            with self._database.read() as connection:
+                return model_rows.read(connection, scope, ids)
+
+        return await self._run(self._readers, job) if ids else {}
+
     async def unembedded(self, limit: int) -> tuple[tuple[Scope, MemoryNode], ...]:
-        _check_count("limit", limit)
+        check_count("limit", limit)
         spec = self._target or self._spec
 
         def job() -> tuple[tuple[Scope, MemoryNode], ...]:
@@ -576,14 +585,3 @@ def _scrub(
     with database.write() as connection:
         removal.scrubbed(connection, due)
     return True
-
-
-def _check_count(field: str, value: int, *, least: int = 1) -> None:
-    if value < least:
-        raise InvalidInput(field, f"{value} is less than {least}")
-
-
-def _check_state(state: str) -> None:
-    if state not in get_args(MessageState):
-        known = ", ".join(get_args(MessageState))
-        raise InvalidInput("state", f"{state!r} is unknown; known: {known}")

@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from random import Random
 
+import numpy as np
 import pytest
 
 from memoryscope_rag.errors import DuplicateId, StoreError, StoreUnavailable, UnknownId
@@ -145,6 +146,32 @@ class NodeContract(ContractBase):
                     ALICE, indexed(same.with_(content="lives in Rome")), version=2
                 )
                 assert await store.unembedded(10) == ((ALICE, other),)
+
+        self.run(check())
+
+    def test_vectors_come_back(self) -> None:
+        async def check() -> None:
+            random = Random(3)
+            made = [entry(message(f"m{number}"), random) for number in range(2)]
+            async with self.store() as store:
+                await store.append(ALICE, made)
+                await store.append(BOB, [entry(message("m0"), random)])
+                await store.add_nodes(ALICE, [indexed(fact("bare"))])
+                await store.forget(ALICE, message_ids=["m0"])
+            async with self.store(None) as store:
+                names = ["bare", "m1#0", "m0#0", "nobody"]
+                found = await store.vectors(ALICE, names)
+                assert set(found) == {"m1#0"}
+                turn, context = found["m1#0"]
+                assert context is None  # what it stood in was forgotten
+                wanted = made[1].nodes[0].vector
+                assert turn is not None
+                assert wanted is not None
+                assert turn.dtype == np.float32
+                assert np.allclose(turn, wanted, atol=1e-3)
+                (both,) = (await store.vectors(BOB, ["m0#0"])).values()
+                assert all(vector is not None for vector in both)
+                assert await store.vectors(ALICE, []) == {}
 
         self.run(check())
 

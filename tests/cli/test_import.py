@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Cli
+from tests.operations.test_memoryscope_index import SAMPLE as DOCUMENTS
+from tests.operations.test_memoryscope_index import document
 from tests.test_formats import SAMPLE
 
 ANN = ("--user", "ann")
@@ -123,3 +125,41 @@ def test_what_cannot_be_imported_at_all(
     outcome = cli("import", name, *options, code=2)
     assert said in outcome.err
     assert outcome.out == ""
+
+
+def test_an_index_of_memoryscope(cli: Cli, in_tmp: Path) -> None:
+    answer = {"took": 3, "hits": {"total": {"value": 5}, "hits": DOCUMENTS}}
+    (in_tmp / "index.json").write_text(json.dumps(answer, indent=1), "utf-8")
+    told = "1 messages stored, 0 known already, 5 facts, 0 problems\n"
+    assert cli("import", "index.json").out == told
+    ann = ("--user", "Ann")
+    assert len(cli("list", *ANN).rows) == 0
+    texts = [row[4] for row in cli("list", *ann, "--kind", "observation").rows]
+    assert sorted(texts) == ["Ann likes flying", "Ann will fly to Rome (on May 6, 2024)"]
+    assert len(cli("list", *ann, "--kind", "observation", "--closed").rows) == 3
+    assert cli("retrieve", "nuts", *ann, "--limit", "1", "--no-floor").rows[0][2] == "Ann"
+    assert json.loads(cli("stats", *ann, "--json").out)["pending"] == 0
+    again = cli("import", "index.json", "--format", "memoryscope-index")
+    assert again.out == "0 messages stored, 6 known already, 0 facts, 0 problems\n"
+    # what is forgotten takes the facts along that were drawn from it
+    (message,) = {row[0] for row in cli("list", *ann, "--kind", "conversation").rows}
+    cli("forget", *ann, "--message", message, "--yes")
+    assert cli("list", *ann, "--kind", "observation").rows == []
+
+
+def test_an_index_line_by_line(cli: Cli, in_tmp: Path) -> None:
+    other = document("o2", "obs_customized", "Ben likes tea", target_name="Ben", user_name="Bot")
+    lines = [*map(json.dumps, DOCUMENTS), "{broken", json.dumps({"_source": {}}), json.dumps(other)]
+    (in_tmp / "index.jsonl").write_text("\n".join(lines), "utf-8")
+    assert "AI, Bot" in cli("import", "index.jsonl", code=2).err
+    outcome = cli("import", "index.jsonl", "--assistant", "Bot", code=1)
+    assert outcome.out == "0 messages stored, 0 known already, 1 facts, 2 problems\n"
+    assert [line.partition(":")[0] for line in outcome.err.splitlines()] == [
+        "index.jsonl, line 6",
+        "index.jsonl, line 7",
+    ]
+    assert [row[4] for row in cli("list", "--user", "Ben").rows] == ["Ben likes tea"]
+    cli("import", "index.jsonl", "--assistant", "AI", *ANN, code=1)
+    assert len(cli("list", *ANN).rows) == 5
+    wrong = cli("import", "http://127.0.0.1:9/", code=2)
+    assert "name of an index" in wrong.err

@@ -12,10 +12,10 @@ from pathlib import Path
 WRITER = Path(__file__).with_name("writer.py")
 
 
-def start(path: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(path: Path, *arguments: str, script: Path = WRITER) -> subprocess.Popen[str]:
     """A child at work on the store ``path``; its BLAS keeps to one thread."""
     return subprocess.Popen(
-        [sys.executable, str(WRITER), str(path), *arguments],
+        [sys.executable, str(script), str(path), *arguments],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from memoryscope_rag.lexical import language_of
 from memoryscope_rag.models.structured import ask
 from memoryscope_rag.ports import Sampling
 from memoryscope_rag.schema import Message
@@ -17,7 +18,6 @@ from memoryscope_rag.workers.backend.numbered import Item, Number, NumberedReply
 from memoryscope_rag.workers.backend.passages import Passage, calls_of, dialogue, passages_of
 from memoryscope_rag.workers.backend.state import ConsolidationState, Fact
 from memoryscope_rag.workers.base import NoParams, Worker
-from memoryscope_rag.workers.prompts import language_of
 
 MAX_CONTENT = 2000
 """Characters of one fact; what is longer is no single fact."""

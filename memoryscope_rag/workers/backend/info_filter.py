@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from memoryscope_rag.lexical import language_of
 from memoryscope_rag.models.structured import ask
 from memoryscope_rag.ports import Sampling
 from memoryscope_rag.schema import Message
@@ -16,7 +17,6 @@ from memoryscope_rag.workers.backend.numbered import Item, Number, NumberedReply
 from memoryscope_rag.workers.backend.passages import Passage, calls_of, dialogue, passages_of
 from memoryscope_rag.workers.backend.state import ConsolidationState
 from memoryscope_rag.workers.base import NoParams, Worker
-from memoryscope_rag.workers.prompts import language_of
 
 Score = Annotated[int, Field(ge=0, le=3)]
 

@@ -10,6 +10,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from memoryscope_rag.lexical import language_of
 from memoryscope_rag.models.structured import ask
 from memoryscope_rag.ports import Sampling
 from memoryscope_rag.schema import MemoryNode
@@ -18,7 +19,6 @@ from memoryscope_rag.workers.backend.facts import is_same, observation_of
 from memoryscope_rag.workers.backend.numbered import Item, Number, NumberedReply
 from memoryscope_rag.workers.backend.state import ConsolidationState, Relation, Verdict
 from memoryscope_rag.workers.base import NoParams, Worker
-from memoryscope_rag.workers.prompts import language_of
 
 Pair = tuple[MemoryNode, MemoryNode]
 """A new fact and what it is compared with."""

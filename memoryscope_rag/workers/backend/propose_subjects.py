@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from memoryscope_rag.errors import MalformedReply
+from memoryscope_rag.lexical import language_of
 from memoryscope_rag.models.structured import ask
 from memoryscope_rag.ports import Sampling
 from memoryscope_rag.schema import MemoryNode
@@ -20,7 +21,6 @@ from memoryscope_rag.workers.backend.shown import numbered_facts
 from memoryscope_rag.workers.backend.state import ReflectionState, Subject
 from memoryscope_rag.workers.backend.subjects import Likeness, same_words, slot_of_fact, subject_of
 from memoryscope_rag.workers.base import NoParams, Worker
-from memoryscope_rag.workers.prompts import language_of
 
 MAX_NAME = 80
 """Characters of a name or an attribute; what is longer is a statement."""

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from memoryscope_rag.lexical import language_of
 from memoryscope_rag.schema import Event, Grain, Message, Recurrence
 from memoryscope_rag.temporal import TimeExpression, find_times, reading
 from memoryscope_rag.workers.backend.dates import iso_event, written
 from memoryscope_rag.workers.backend.facts import last_said
 from memoryscope_rag.workers.backend.state import ConsolidationState, Fact
 from memoryscope_rag.workers.base import NoParams, Worker
-from memoryscope_rag.workers.prompts import language_of
 
 # A year is in it already, or it is no date at all.
 _PLAIN = re.compile(

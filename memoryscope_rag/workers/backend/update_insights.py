@@ -10,6 +10,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from memoryscope_rag.errors import MalformedReply, ModelError
+from memoryscope_rag.lexical import language_of
 from memoryscope_rag.models.structured import ask
 from memoryscope_rag.ports import Sampling
 from memoryscope_rag.schema import MemoryNode
@@ -22,7 +23,7 @@ from memoryscope_rag.workers.backend.shown import numbered_facts
 from memoryscope_rag.workers.backend.state import InsightUpdate, ReflectionState, Subject
 from memoryscope_rag.workers.backend.subjects import subject_of, value_of
 from memoryscope_rag.workers.base import NoParams, Worker
-from memoryscope_rag.workers.prompts import Prompt, language_of
+from memoryscope_rag.workers.prompts import Prompt
 
 MAX_VALUE = 500
 """Characters of a value: it stands in prompts, and what is longer is a story."""

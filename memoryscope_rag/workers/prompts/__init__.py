@@ -7,7 +7,6 @@ value. A further language is one more file; a worker whose prompt it lacks falls
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,23 +17,11 @@ import yaml
 
 from memoryscope_rag.configs.load import packaged_text
 from memoryscope_rag.errors import ConfigError, suggest
-from memoryscope_rag.lexical import detect_language
 from memoryscope_rag.ports import ChatMessage
 
 DEFAULT: Final = "en"
 _PACKAGED: Final = ("en", "zh")
-_WORD = re.compile(r"[^\W\d_]+")
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]")
 _KEYS: Final = ("system", "user")
-_CODES: Final = {
-    "german": "de",
-    "french": "fr",
-    "spanish": "es",
-    "italian": "it",
-    "portuguese": "pt",
-    "dutch": "nl",
-    "turkish": "tr",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +88,6 @@ class Prompts:
             if (prompt := self._by_language.get(candidate, {}).get(worker)) is not None:
                 return prompt
         raise ConfigError(f"no prompt {worker!r}; {suggest(worker, self._by_language[DEFAULT])}")
-
-
-def language_of(text: str) -> str:
-    """The language whose prompts suit ``text``: "zh" for mostly unspaced script, else the one
-    whose function words it holds, such as "fr"; "en" where none prevail.
-
-    A word counts as much as an unspaced character: a brand name makes no Chinese text English.
-    """
-    unspaced = len(_UNSPACED.findall(text))
-    if unspaced > len(_WORD.findall(_UNSPACED.sub(" ", text))):
-        return "zh"
-    return _CODES.get(detect_language(text), DEFAULT)
 
 
 def _parse(text: str, language: str, source: str) -> dict[str, Prompt]:

@@ -1,0 +1,88 @@
+"""Where a benchmark keeps its stores: files in a temporary folder, or indices on a cluster.
+
+Both are the benchmark's own and are removed at its end.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+from memoryscope_rag.configs.model import Config, ElasticsearchConfig
+from memoryscope_rag.ports import EmbedderSpec, MemoryStore
+
+
+class Place(Protocol):
+    """Opens stores by name; what was written to one is there when it is opened again."""
+
+    async def open(self, name: str, spec: EmbedderSpec | None) -> MemoryStore:
+        """The store ``name``, for vectors of ``spec``; made at first."""
+        ...
+
+
+class Folder:
+    """SQLite files in ``path``."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def open(self, name: str, spec: EmbedderSpec | None) -> MemoryStore:
+        """See :class:`Place`."""
+        from memoryscope_rag.stores.sqlite import SQLiteStore
+
+        return SQLiteStore.open(self._path / f"{name}.db", embedder=spec)
+
+
+class OnCluster:
+    """Indices of a prefix that nobody else has, without an outbox."""
+
+    def __init__(self, config: ElasticsearchConfig) -> None:
+        self._config = config.model_copy(
+            update={"prefix": f"{config.prefix}-bench-{uuid.uuid4().hex[:12]}", "outbox": None}
+        )
+
+    async def open(self, name: str, spec: EmbedderSpec | None) -> MemoryStore:
+        """See :class:`Place`."""
+        from memoryscope_rag.stores.elasticsearch.store import ElasticsearchStore
+
+        return await ElasticsearchStore.open(self._of(name), embedder=spec)
+
+    async def clear(self) -> None:
+        """Delete all that was made."""
+        from memoryscope_rag.stores.elasticsearch.connection import connect
+
+        client = connect(self._config)
+        try:
+            pattern = f"{self._config.prefix}-*"
+            # names, for a cluster may refuse to delete by a pattern
+            held = await client.indices.get(index=pattern, expand_wildcards="all")
+            if held.body:
+                await client.indices.delete(index=list(held.body))
+            templates = await client.options(ignore_status=404).indices.get_index_template(
+                name=pattern
+            )
+            for template in templates.body.get("index_templates", ()):
+                await client.indices.delete_index_template(name=template["name"])
+        finally:
+            await client.close()
+
+    def _of(self, name: str) -> ElasticsearchConfig:
+        return self._config.model_copy(update={"prefix": f"{self._config.prefix}-{name}"})
+
+
+@asynccontextmanager
+async def temporary(config: Config | None = None) -> AsyncIterator[Place]:
+    """A place on the database of ``config``, SQLite without one, emptied at the end."""
+    if config is None or config.store.provider == "sqlite":
+        with tempfile.TemporaryDirectory(prefix="memoryscope-rag-bench-") as folder:
+            yield Folder(Path(folder))
+        return
+    cluster = OnCluster(config.store.elasticsearch)
+    try:
+        yield cluster
+    finally:
+        await cluster.clear()
