@@ -124,13 +124,17 @@ class StoreConfig(_Strict):
     @model_validator(mode="before")
     @classmethod
     def _a_url_is_a_cluster(cls, data: Any) -> Any:
-        """``path`` may be the URL of a cluster: what names a store is one string then."""
-        if not isinstance(data, dict) or not str(data.get("path", "")).startswith(_SCHEMES):
-            return data
-        within = data.get("elasticsearch", {})
-        if not isinstance(within, dict):
+        """``path`` may be the URL of a cluster, or ``elasticsearch`` for that of the settings: what
+        names a store is one string then.
+        """
+        if not isinstance(data, dict):
             return data
         rest = {key: value for key, value in data.items() if key != "path"}
+        if data.get("path") == "elasticsearch":
+            return rest | {"provider": "elasticsearch"}
+        within = data.get("elasticsearch", {})
+        if not str(data.get("path", "")).startswith(_SCHEMES) or not isinstance(within, dict):
+            return data
         return rest | {
             "provider": "elasticsearch",
             "elasticsearch": within | {"url": data["path"]},

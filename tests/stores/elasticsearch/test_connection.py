@@ -86,6 +86,9 @@ def test_a_url_in_place_of_a_path_is_a_cluster() -> None:
     assert str(kept.outbox_path) == "p-outbox.db"
     back = with_store(load_config(environ=environ), "x.db").store
     assert (back.provider, back.path, back.place) == ("sqlite", Path("x.db"), "x.db")
+    chosen = {"MEMORYSCOPE_STORE__ELASTICSEARCH__URL": "https://d"}
+    word = with_store(load_config(environ=chosen), "elasticsearch").store
+    assert (word.provider, word.elasticsearch.url) == ("elasticsearch", "https://d")
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,7 @@ def test_a_paused_server(own: Own, tmp_path: Path) -> None:
             for at in range(10, 40, 5):
                 outcome = await append(store, names("m", 5, at))
                 assert {item.status for item in outcome} == {"waiting"}
+            await asyncio.sleep(max(0.0, 30.0 - (time.monotonic() - started)))
         finally:
             server.send(signal.SIGCONT)
         await store.close()
