@@ -6,38 +6,35 @@ asynchronous ones among them, where the first shares one HTTP session and one ke
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from memoryscope_rag.errors import ModelError
-from memoryscope_rag.models.assembly import Piece, assembled, whole
+from memoryscope_rag.models.assembly import Piece
 from memoryscope_rag.models.dashscope_server import DashScopeServer, SdkError, failure_of
 from memoryscope_rag.models.endpoints import ENDPOINTS
 from memoryscope_rag.models.failures import Failure
-from memoryscope_rag.models.ladder import Ladder, Rung, response_format, with_schema
+from memoryscope_rag.models.ladder import Ladder
 from memoryscope_rag.models.remote_embedding import RemoteEmbedder
+from memoryscope_rag.models.remote_generation import RemoteGenerator
 from memoryscope_rag.models.remote_rerank import RemoteReranker
-from memoryscope_rag.models.sendable import sendable
-from memoryscope_rag.ports import ChatMessage, Delta, JsonSchema, Reply, Sampling, Usage
+from memoryscope_rag.ports import Sampling, Usage
 
 
-class DashScopeGenerator:
+class DashScopeGenerator(RemoteGenerator):
     """A chat model of DashScope.
 
-    One request a call and no retries; wrap it in :class:`~.retrying.RetryingGenerator`. For one
-    event loop, that of the first request. The parameters not named here are those of
+    The parameters not named here are those of :class:`~.remote_generation.RemoteGenerator` and of
     :class:`~.dashscope_server.DashScopeServer`.
 
     Args:
-        timeout_s: for the whole of a reply; in a stream, for the wait between two pieces.
         extra: further ``parameters`` of every request, such as ``{"enable_thinking": False}``.
-        ladder: what is known of the servers' ways to give JSON; shared by an application.
 
     Raises:
         MissingExtra: the package ``dashscope`` is not installed (when this module is imported).
         ConfigError: the key is missing.
     """
+
+    _refusals = (SdkError,)
 
     def __init__(
         self,
@@ -57,124 +54,53 @@ class DashScopeGenerator:
             key_variable=key_variable,
             timeout_s=timeout_s,
         )
+        first = ENDPOINTS["dashscope"].rung
+        super().__init__(model, self._server, first, timeout_s=timeout_s, ladder=ladder)
         self._client = self._server.async_client()
-        self._model = model
-        self._timeout_s = timeout_s
         self._extra = dict(extra or {})
-        self._ladder = ladder or Ladder()
-        self._closed = False
 
-    @property
-    def model(self) -> str:
-        """The name that is sent."""
-        return self._model
-
-    async def generate(
+    async def _request(
         self,
-        messages: Sequence[ChatMessage],
-        *,
-        sampling: Sampling = Sampling(),
-        schema: JsonSchema | None = None,
-    ) -> Reply:
-        """See :class:`~memoryscope_rag.ports.Generator`."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                completion = await self._send(messages, sampling, schema, stream=False)
-        except TimeoutError:
-            raise Failure("timeout").error(self._server.asked) from None
-        with self._server.told():
-            return whole(_piece(completion, completion.choices[0].message), self._server.asked)
-
-    def stream(
-        self, messages: Sequence[ChatMessage], *, sampling: Sampling = Sampling()
-    ) -> AsyncGenerator[Delta]:
-        """See :class:`~memoryscope_rag.ports.Generator`. Reasoning comes with the last piece."""
-        return assembled(self._pieces(messages, sampling), self._server.asked)
-
-    async def close(self) -> None:
-        """Close the connections; a second call does nothing."""
-        self._closed = True
-        await self._client.aclose()
-
-    async def _pieces(
-        self, messages: Sequence[ChatMessage], sampling: Sampling
-    ) -> AsyncGenerator[Piece]:
-        source = await self._send(messages, sampling, None, stream=True)
-        chunks = aiter(source)
-        try:
-            while True:
-                with self._server.told():
-                    chunk = await anext(chunks, None)
-                    if chunk is None:
-                        return
-                    piece = _piece(chunk, chunk.choices[0].delta if chunk.choices else None)
-                yield piece
-        finally:
-            await chunks.aclose()
-            await source.aclose()
-
-    async def _send(
-        self,
-        messages: Sequence[ChatMessage],
+        messages: list[dict[str, str]],
         sampling: Sampling,
-        schema: JsonSchema | None,
+        wanted: dict[str, Any] | None,
         *,
         stream: bool,
     ) -> Any:
-        server = self._server
-        if self._closed:
-            raise ModelError(f"the model {self._model!r} is closed")
         create: Any = self._client.chat.completions.create
-        while True:
-            told: Sequence[ChatMessage] = messages
-            wanted: dict[str, Any] | None = None
-            rung: Rung | None = None
-            if schema is not None:
-                first = ENDPOINTS["dashscope"].rung
-                rung = self._ladder.rung(server.base_url, self._model, schema, first)
-                wanted = response_format(rung, schema)
-                if rung != "json_schema":
-                    told = with_schema(messages, schema)
-            with server.told():
-                try:
-                    return await create(
-                        model=self._model,
-                        messages=[
-                            {"role": one.role, "content": sendable(one.content)} for one in told
-                        ],
-                        stream=stream,
-                        temperature=sampling.temperature,
-                        top_p=sampling.top_p,
-                        max_tokens=sampling.max_tokens,
-                        stop=list(sampling.stop) or None,
-                        seed=sampling.seed,
-                        response_format=wanted,
-                        parameters=self._extra or None,
-                    )
-                except SdkError as error:
-                    failure = failure_of(error)
-                    if (
-                        not failure.refused
-                        or schema is None
-                        or rung is None
-                        or not self._ladder.refused(
-                            server.base_url, self._model, schema, rung, failure.detail
-                        )
-                    ):
-                        raise
+        return await create(
+            model=self._model,
+            messages=messages,
+            stream=stream,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_tokens,
+            stop=list(sampling.stop) or None,
+            seed=sampling.seed,
+            response_format=wanted,
+            parameters=self._extra or None,
+        )
 
+    def _failure(self, error: Any) -> Failure:
+        return failure_of(error)
 
-def _piece(answer: Any, message: Any) -> Piece:
-    """What an answer or an event of a stream says; there the usage is that so far."""
-    usage = answer.usage and Usage(answer.usage.input_tokens, answer.usage.output_tokens)
-    finish = answer.choices[0].finish_reason if answer.choices else None
-    return Piece(
-        getattr(message, "content", None) or "",
-        getattr(message, "reasoning_content", None) or "",
-        answer.model or "",
-        usage,
-        "" if finish in (None, "null") else finish,  # while it goes on it says "null"
-    )
+    def _piece(self, answer: Any, message: Any) -> Piece:
+        """What is said; in a stream the usage is that so far."""
+        usage = answer.usage and Usage(answer.usage.input_tokens, answer.usage.output_tokens)
+        finish = answer.choices[0].finish_reason if answer.choices else None
+        return Piece(
+            getattr(message, "content", None) or "",
+            getattr(message, "reasoning_content", None) or "",
+            answer.model or "",
+            usage,
+            "" if finish in (None, "null") else finish,  # while it goes on it says "null"
+        )
+
+    async def _close_stream(self, source: Any) -> None:
+        await source.aclose()
+
+    async def _close(self) -> None:
+        await self._client.aclose()
 
 
 class DashScopeEmbedder(RemoteEmbedder):

@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from memoryscope_rag.errors import ModelError
-from memoryscope_rag.models.assembly import Piece, assembled, whole
+from memoryscope_rag.models.assembly import Piece
 from memoryscope_rag.models.endpoints import ENDPOINTS, Endpoint
 from memoryscope_rag.models.failures import Failure
-from memoryscope_rag.models.ladder import Ladder, Rung, response_format, with_schema
+from memoryscope_rag.models.ladder import Ladder
 from memoryscope_rag.models.openai_server import REFUSALS, OpenAIServer, failure_of
 from memoryscope_rag.models.remote_embedding import RemoteEmbedder
+from memoryscope_rag.models.remote_generation import RemoteGenerator
 from memoryscope_rag.models.remote_rerank import RemoteReranker
-from memoryscope_rag.models.sendable import sendable
-from memoryscope_rag.ports import ChatMessage, Delta, JsonSchema, Reply, Sampling, Usage
+from memoryscope_rag.ports import Sampling, Usage
 
 _OTHER_FIELD = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
 
-class OpenAIGenerator:
+class OpenAIGenerator(RemoteGenerator):
     """A chat model behind an OpenAI-compatible URL.
 
-    One request a call and no retries; wrap it in :class:`~.retrying.RetryingGenerator`. What a
-    server turns out not to understand (``response_format``, the name of the bound on the reply,
-    usage in streams) is left out from then on; the request that taught it is sent again at once.
-    For one event loop, that of the first request. The parameters not named here are those of
-    :class:`~.openai_server.OpenAIServer`.
+    What a server turns out not to understand (``response_format``, the name of the bound on the
+    reply, usage in streams) is left out from then on; the request that taught it is sent again at
+    once. The parameters not named here are those of :class:`~.remote_generation.RemoteGenerator`
+    and of :class:`~.openai_server.OpenAIServer`.
 
     Args:
-        timeout_s: for the whole of a reply; in a stream, for the wait between two pieces.
         extra_body: further fields of every request, such as ``{"enable_thinking": False}``.
-        ladder: what is known of the servers' ways to give JSON; shared by an application.
 
     Raises:
         MissingExtra: the package ``openai`` is not installed (when this module is imported).
         ConfigError: URL, key or version is missing.
     """
+
+    _refusals = REFUSALS
 
     def __init__(
         self,
@@ -61,118 +58,44 @@ class OpenAIGenerator:
             key_variable=key_variable,
             timeout_s=timeout_s,
         )
+        super().__init__(model, self._server, endpoint.rung, timeout_s=timeout_s, ladder=ladder)
         self._client = self._server.async_client()
-        self._model = model
-        self._timeout_s = timeout_s
         self._extra = dict(extra_body or {})
-        self._ladder = ladder or Ladder()
         self._tokens_field: str = endpoint.tokens_field
         self._stream_usage = True
-        self._closed = False
 
-    @property
-    def model(self) -> str:
-        """The name that is sent; for Azure that of the deployment."""
-        return self._model
-
-    async def generate(
+    async def _request(
         self,
-        messages: Sequence[ChatMessage],
-        *,
-        sampling: Sampling = Sampling(),
-        schema: JsonSchema | None = None,
-    ) -> Reply:
-        """See :class:`~memoryscope_rag.ports.Generator`."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                completion = await self._send(messages, sampling, schema, stream=False)
-        except TimeoutError:
-            raise Failure("timeout").error(self._server.asked) from None
-        with self._server.told():
-            message = completion.choices[0].message
-            if message is None:
-                raise TypeError("no message")
-            return whole(_piece(completion, message), self._server.asked)
-
-    def stream(
-        self, messages: Sequence[ChatMessage], *, sampling: Sampling = Sampling()
-    ) -> AsyncGenerator[Delta]:
-        """See :class:`~memoryscope_rag.ports.Generator`. Reasoning comes with the last piece."""
-        return assembled(self._pieces(messages, sampling), self._server.asked)
-
-    async def close(self) -> None:
-        """Close the connections; a second call does nothing."""
-        self._closed = True
-        await self._client.close()
-
-    async def _pieces(
-        self, messages: Sequence[ChatMessage], sampling: Sampling
-    ) -> AsyncGenerator[Piece]:
-        source = await self._send(messages, sampling, None, stream=True)
-        chunks = aiter(source)
-        try:
-            while True:
-                with self._server.told():
-                    chunk = await anext(chunks, None)
-                    if chunk is None:
-                        return
-                    # the one that brings the usage has no choices
-                    piece = _piece(chunk, chunk.choices[0].delta if chunk.choices else None)
-                yield piece
-        finally:
-            await source.close()
-            await chunks.aclose()
-
-    async def _send(
-        self,
-        messages: Sequence[ChatMessage],
+        messages: list[dict[str, str]],
         sampling: Sampling,
-        schema: JsonSchema | None,
+        wanted: dict[str, Any] | None,
         *,
         stream: bool,
     ) -> Any:
-        server = self._server
-        if self._closed:
-            raise ModelError(f"the model {self._model!r} is closed")
         while True:
-            rung: Rung | None = None
-            if schema is not None:
-                first = server.endpoint.rung
-                rung = self._ladder.rung(server.base_url, self._model, schema, first)
-            arguments = self._arguments(messages, sampling, schema, rung, stream)
-            with server.told():
-                try:
-                    return await self._client.chat.completions.create(**arguments)
-                except REFUSALS as error:
-                    if not self._learns(failure_of(error), arguments, schema, rung):
-                        raise
+            arguments = self._arguments(messages, sampling, wanted, stream)
+            try:
+                return await self._client.chat.completions.create(**arguments)
+            except REFUSALS as error:
+                if not self._learns(failure_of(error), arguments):
+                    raise
 
     def _arguments(
         self,
-        messages: Sequence[ChatMessage],
+        messages: list[dict[str, str]],
         sampling: Sampling,
-        schema: JsonSchema | None,
-        rung: Rung | None,
+        wanted: dict[str, Any] | None,
         stream: bool,
     ) -> dict[str, Any]:
-        told: Sequence[ChatMessage] = messages
-        arguments: dict[str, Any] = {"model": self._model}
-        if schema is not None and rung is not None:
-            if rung != "json_schema":
-                told = with_schema(messages, schema)
-            wanted = response_format(rung, schema)
-            if wanted is not None:
-                arguments["response_format"] = wanted
-        arguments["messages"] = [
-            {"role": one.role, "content": sendable(one.content)} for one in told
-        ]
         given = {
+            "response_format": wanted,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             self._tokens_field: sampling.max_tokens,
             "stop": list(sampling.stop) or None,
             "seed": sampling.seed,
         }
+        arguments: dict[str, Any] = {"model": self._model, "messages": messages}
         arguments |= {name: value for name, value in given.items() if value is not None}
         if stream:
             arguments["stream"] = True
@@ -182,13 +105,7 @@ class OpenAIGenerator:
             arguments["extra_body"] = self._extra
         return arguments
 
-    def _learns(
-        self,
-        failure: Failure,
-        arguments: Mapping[str, Any],
-        schema: JsonSchema | None,
-        rung: Rung | None,
-    ) -> bool:
+    def _learns(self, failure: Failure, arguments: Mapping[str, Any]) -> bool:
         """Whether the refusal taught something, so that the next request is another one."""
         words = failure.detail.lower()
         refused = refused_field(words)
@@ -199,13 +116,31 @@ class OpenAIGenerator:
         if "stream_options" in arguments and "stream_options" in words:
             self._stream_usage = False
             return True
-        return (
-            schema is not None
-            and rung is not None
-            and self._ladder.refused(
-                self._server.base_url, self._model, schema, rung, failure.detail
-            )
-        )
+        return False
+
+    def _failure(self, error: Any) -> Failure:
+        return failure_of(error)
+
+    def _piece(self, answer: Any, message: Any) -> Piece:
+        usage = None
+        if answer.usage is not None:
+            usage = Usage(answer.usage.prompt_tokens or 0, answer.usage.completion_tokens or 0)
+        finish = (answer.choices[0].finish_reason or "") if answer.choices else ""
+        refusal = getattr(message, "refusal", None)  # in place of a reply of the schema
+        text = getattr(message, "content", None) or refusal or ""
+        # DeepSeek, Qwen and older vLLM say reasoning_content; Ollama and newer vLLM reasoning
+        thought = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
+        if not isinstance(text, str):
+            raise TypeError("content is no text")
+        reasoning = thought if isinstance(thought, str) else ""
+        finish = "content_filter" if refusal and finish else finish
+        return Piece(text, reasoning, answer.model or "", usage, finish)
+
+    async def _close_stream(self, source: Any) -> None:
+        await source.close()
+
+    async def _close(self) -> None:
+        await self._client.close()
 
 
 def refused_field(words: str) -> str:
@@ -216,23 +151,6 @@ def refused_field(words: str) -> str:
     named = {name: place for name, place in places.items() if place >= 0}
     # "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
     return min(named, key=named.__getitem__) if named else ""
-
-
-def _piece(answer: Any, message: Any) -> Piece:
-    """What a completion or a chunk of one says. Raises what reading another shape raises."""
-    usage = None
-    if answer.usage is not None:
-        usage = Usage(answer.usage.prompt_tokens or 0, answer.usage.completion_tokens or 0)
-    finish = (answer.choices[0].finish_reason or "") if answer.choices else ""
-    refusal = getattr(message, "refusal", None)  # in place of a reply of the schema
-    text = getattr(message, "content", None) or refusal or ""
-    # DeepSeek, Qwen and older vLLM say reasoning_content; Ollama and newer vLLM reasoning
-    thought = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
-    if not isinstance(text, str):
-        raise TypeError("content is no text")
-    reasoning = thought if isinstance(thought, str) else ""
-    finish = "content_filter" if refusal and finish else finish
-    return Piece(text, reasoning, answer.model or "", usage, finish)
 
 
 class OpenAIEmbedder(RemoteEmbedder):
