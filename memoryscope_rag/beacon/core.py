@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal
 
+from memoryscope_rag.beacon.asking import replies
 from memoryscope_rag.beacon.clues import clue_lines
-from memoryscope_rag.beacon.decode import Answer
-from memoryscope_rag.beacon.echo import Echo
+from memoryscope_rag.beacon.echo import Echo, Ground
 from memoryscope_rag.beacon.engine import BeaconEngine, TokenizedMessage
+from memoryscope_rag.beacon.files.gist_files import read_gists, write_gists
 from memoryscope_rag.beacon.files.maker import Maker
+from memoryscope_rag.beacon.files.manifest import read_head
 from memoryscope_rag.beacon.files.quantize import Encoding
 from memoryscope_rag.beacon.files.state_files import save_state
 from memoryscope_rag.beacon.files.stored_state import StoredState, open_state
 from memoryscope_rag.beacon.frame import Frame
-from memoryscope_rag.beacon.memorizing import Memorizer, Progress
+from memoryscope_rag.beacon.gist import WINDOW, Gister, GistState, Summarise, longest_gist
+from memoryscope_rag.beacon.gist_writers import EngineGists
+from memoryscope_rag.beacon.memorizing import GivenUp, Memorizer, Progress
 from memoryscope_rag.beacon.options import MemoryOptions, SavedMemory, write_options
 from memoryscope_rag.beacon.prompts import MemoryPrompts
 from memoryscope_rag.beacon.state import MemoryState
 from memoryscope_rag.beacon.transcript import transcript_line
 from memoryscope_rag.errors import InvalidInput, StoreCorrupt, UnknownId
 from memoryscope_rag.models.chat_prompt import Prompt
-from memoryscope_rag.models.decoding import Stopped
-from memoryscope_rag.ports import Reply, Sampling, Usage
-from memoryscope_rag.replies import split_reasoning
+from memoryscope_rag.ports import Reply, Sampling
 from memoryscope_rag.schema import Clue, NewMessage, check_name, check_text
 
 ClueKind = Literal["span", "surrogate", "draft"]
-GivenUp = Callable[[], bool]
-"""Says whether anybody still waits for the result."""
 LONGEST = 20_000_000
 """Characters of one text."""
 _KEYS: Final[Mapping[ClueKind, str]] = MappingProxyType(
@@ -53,11 +52,11 @@ class MemoryStats:
         language: of the prompts.
         tokens: raw tokens, instructions included.
         messages: texts and messages.
-        blocks: full windows.
+        blocks: full windows; of *gist* those that were retold.
         rows: what a question attends to, of at most ``capacity``.
         ratio: tokens a row.
         bytes: of the memory, as it is in this process.
-        stored_bytes: of its files, when it was saved last.
+        stored_bytes: of its files of rows, when it was saved last.
         seconds: spent reading.
     """
 
@@ -81,9 +80,11 @@ class MemoryCore:
 
     Args:
         zone: in which the times of messages are written; ``None``: as they have them.
+        summarise: retells windows for *gist*; the model itself by default.
 
     Raises:
         ModelError: the model is no chat model.
+        InvalidInput: the window of *gist* is too small.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class MemoryCore:
         options: MemoryOptions,
         prompts: MemoryPrompts,
         zone: tzinfo | None = None,
+        summarise: Summarise | None = None,
     ) -> None:
         self.name = Path(options.model).name
         self.state = engine.empty()
@@ -101,6 +103,13 @@ class MemoryCore:
         self._zone = zone
         self._frame = Frame(engine.tokenizer, self.name, engine.model.capacity, prompts)
         self._memorizer = Memorizer(engine)
+        self._gister: Gister | None = None
+        self._gists: GistState | None = None
+        if options.compressor == "gist":
+            window = options.window or WINDOW
+            if summarise is None:
+                summarise = EngineGists(engine, self._frame, prompts, longest=longest_gist(window))
+            self._gister = Gister(engine, self._frame, summarise, window=window)
         self._echo = Echo(engine.tokenizer)
         self._language = ""
         self._seconds = 0.0
@@ -108,18 +117,19 @@ class MemoryCore:
 
     def stats(self) -> MemoryStats:
         """What the memory consists of."""
-        state, engine = self.state, self._engine
+        state, gists, engine = self.state, self._gists, self._engine
+        tokens = state.tokens if gists is None else gists.head_tokens + gists.tokens
         return MemoryStats(
             model=self.name,
-            compressor=engine.encoder.compressor.name,
+            compressor="gist" if self._gister is not None else engine.encoder.compressor.name,
             trained=engine.trained,
             language=self._language,
-            tokens=state.tokens,
-            messages=len({span.message_id for span in state.spans}),
-            blocks=len(state.blocks),
+            tokens=tokens,
+            messages=len(self._message_ids()),
+            blocks=len(state.blocks) if gists is None else len(gists.gists),
             rows=state.row_count,
             capacity=engine.model.capacity,
-            ratio=state.tokens / max(1, state.row_count),
+            ratio=tokens / max(1, state.row_count),
             bytes=state.nbytes,
             stored_bytes=0 if self._stored is None else self._stored.nbytes,
             seconds=self._seconds,
@@ -137,34 +147,49 @@ class MemoryCore:
         anew: bool,
     ) -> MemoryStats:
         """See :meth:`.BeaconMemory.memorize` (``anew``) and :meth:`.BeaconMemory.append`."""
-        state = self._engine.empty() if anew else self.state
-        texts, sample = self._texts(history, source, {span.message_id for span in state.spans})
+        state, gists = (self._engine.empty(), None) if anew else (self.state, self._gists)
+        known = frozenset[str]() if anew else self._message_ids()
+        texts, sample = self._texts(history, source, known)
         language = self._language if state.tokens else self._prompts.language(sample)
         began = time.perf_counter()
         if texts:
             read = [TokenizedMessage(name, self._frame.text(text)) for name, text in texts]
-            head = self._frame.head(language)
-            state = self._memorizer.longer(state, head, read, progress, given_up)
-        self.state, self._language = state, language
+            if self._gister is None:
+                head = self._frame.head(language)
+                state = self._memorizer.longer(state, head, read, progress, given_up)
+            else:
+                before = self._gister.empty(language) if gists is None else gists
+                gists = self._gister.append(before, read, progress, given_up)
+                state = gists.memory
+        self.state, self._gists, self._language = state, gists, language
         self._seconds = time.perf_counter() - began + (0.0 if anew else self._seconds)
         return self.stats()
 
-    def forget(self, message_ids: Collection[str]) -> MemoryStats:
+    def forget(self, message_ids: Collection[str], given_up: GivenUp) -> MemoryStats:
         """See :meth:`.BeaconMemory.forget`."""
-        known = {span.message_id for span in self.state.spans}
-        if missing := sorted(set(message_ids) - known):
+        if missing := sorted(set(message_ids) - self._message_ids()):
             raise UnknownId("message id", f"{missing[0]!r} is not in this memory")
         began = time.perf_counter()
-        self.state = self._engine.forget(self.state, message_ids)
+        if self._gister is None or self._gists is None:
+            self.state = self._engine.forget(self.state, message_ids)
+        else:
+            self._gists = self._gister.forget(self._gists, message_ids, given_up)
+            self.state = self._gists.memory
         self._echo = Echo(self._engine.tokenizer)
         self._seconds += time.perf_counter() - began
         return self.stats()
 
     def rollback(self, blocks: int) -> MemoryStats:
         """See :meth:`.BeaconMemory.rollback`."""
-        state = self.state.rollback(blocks)
+        gists = self._gists
+        if self._gister is None or gists is None:
+            state = self.state.rollback(blocks)
+        else:
+            gists = self._gister.rollback(gists, blocks)
+            state = gists.memory
         # before the first text there is nothing that could be gone on with
         self.state = state if state.spans else self._engine.empty()
+        self._gists = gists if state.spans else None
         return self.stats()
 
     def save(self, folder: Path, encoding: Encoding) -> MemoryStats:
@@ -172,6 +197,8 @@ class MemoryCore:
         state = self._held()
         saved = SavedMemory(options=self._options, language=self._language, seconds=self._seconds)
         write_options(folder, saved)
+        if self._gists is not None:
+            write_gists(folder, self._gists.gists)
         before = self._stored
         if before is not None and before.folder != folder:
             before = None
@@ -181,11 +208,20 @@ class MemoryCore:
     def restore(self, folder: Path, saved: SavedMemory) -> None:
         """See :meth:`.BeaconMemory.load`."""
         self._language = saved.language
-        stored = open_state(folder, self._maker())
-        if stored is None:
-            raise StoreCorrupt(f"{folder} lacks its memory; memorize the texts again")
-        self.state = stored.load(self._engine.model.stock.device)
-        self._stored, self._seconds = stored, saved.seconds
+        while True:
+            stored = open_state(folder, self._maker())
+            if stored is None:
+                raise StoreCorrupt(f"{folder} lacks its memory; memorize the texts again")
+            state = stored.load(self._engine.model.stock.device)
+            try:
+                gists = read_gists(folder, state)
+                break
+            except StoreCorrupt:
+                if read_head(folder) == stored.head:
+                    raise  # no writer was faster
+        if self._gister is not None:
+            self._gists = self._gister.restored(state, gists)
+        self.state, self._stored, self._seconds = state, stored, saved.seconds
 
     # ------------------------------------------------------------ asking
 
@@ -198,12 +234,12 @@ class MemoryCore:
             self._question(self._prompts.render(_KEYS[kind], language, question=query))
             for kind in kinds
         ]
-        replies = self._replies(state, asked, BRIEF, None, given_up)
+        told = replies(self._engine, self.name, state, asked, BRIEF, given_up)
         found = []
-        for kind, reply in zip(kinds, replies, strict=True):
+        for kind, reply in zip(kinds, told, strict=True):
             text = " ".join(reply.text.split()) if kind == "draft" else reply.text
             for line in clue_lines(text, cut=reply.finish == "length", known=known):
-                ground = self._echo.ground(state, line)
+                ground = self._ground(state, line)
                 if ground.provenance or kind != "span":
                     found.append(Clue(line, kind, 1.0, ground.provenance, ground.blocks))
         return tuple(found)
@@ -236,7 +272,15 @@ class MemoryCore:
         else:
             state = self._engine.empty()
             asked = self._frame.alone(prompt, min(512, self._engine.model.capacity // 4))
-        return self._replies(state, [asked], sampling, repetition_penalty, given_up)[0]
+        return replies(
+            self._engine,
+            self.name,
+            state,
+            [asked],
+            sampling,
+            given_up,
+            repetition_penalty=repetition_penalty,
+        )[0]
 
     # ------------------------------------------------------------ within
 
@@ -255,36 +299,18 @@ class MemoryCore:
         lines = [(name, transcript_line(message, self._zone)) for name, message in new.items()]
         return lines, "\n".join(message.content for message in new.values())
 
+    def _message_ids(self) -> frozenset[str]:
+        """Of all texts and messages."""
+        if self._gists is not None:
+            return frozenset(self._gists.message_ids)
+        return frozenset(span.message_id for span in self.state.spans)
+
+    def _ground(self, state: MemoryState, line: str) -> Ground:
+        ground = self._echo.ground(state, line)
+        return ground if self._gists is None else Ground(*self._gists.behind(ground.provenance))
+
     def _question(self, prompt: str) -> Prompt:
         return self._frame.question(self._language, prompt)
-
-    def _replies(
-        self,
-        state: MemoryState,
-        asked: Sequence[Prompt],
-        sampling: Sampling,
-        repetition_penalty: float | None,
-        given_up: GivenUp,
-    ) -> list[Reply]:
-        """A reply to each of ``asked``, side by side."""
-        prompts = [prompt.tokens for prompt in asked]
-        found: dict[int, Answer] = {}
-        stream = self._engine.stream(
-            state, prompts, sampling, repetition_penalty=repetition_penalty
-        )
-        with closing(stream):
-            for piece in stream:
-                if given_up():
-                    raise Stopped
-                if piece.answer is not None:
-                    found[piece.prompt] = piece.answer
-        replies = []
-        for number, prompt in enumerate(asked):
-            answer = found[number]
-            text, reasoning = split_reasoning(("<think>" if prompt.reasoning else "") + answer.text)
-            usage = Usage(len(prompt.tokens), len(answer.tokens))
-            replies.append(Reply(text.strip(), self.name, usage, answer.finish, reasoning))
-        return replies
 
     def _held(self) -> MemoryState:
         if not self.state.tokens:
@@ -293,7 +319,10 @@ class MemoryCore:
 
     def _maker(self) -> Maker:
         """What a saved memory depends on, the prompt around the text included."""
-        return Maker.of(self._engine, [self._prompts.get("context", self._language)])
+        around = [self._prompts.get("context", self._language)]
+        if self._gister is not None:  # else it would be as one of the compressor full
+            around.append(f"gists of {self._options.window} tokens")
+        return Maker.of(self._engine, around)
 
 
 def _check_question(name: str, text: str) -> None:

@@ -8,20 +8,20 @@ is until its own is full.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+import hashlib
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import ParamSpec, TypeVar
+from itertools import groupby
+from operator import attrgetter
 
 from memoryscope_rag.beacon.compressor import Full
 from memoryscope_rag.beacon.engine import BeaconEngine, TokenizedMessage
 from memoryscope_rag.beacon.frame import Frame
+from memoryscope_rag.beacon.memorizing import GivenUp, Memorizer, Progress
 from memoryscope_rag.beacon.state import MemoryState
 from memoryscope_rag.errors import InvalidInput, MalformedReply
-from memoryscope_rag.models.torch_runtime import TorchThread
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 WINDOW = 4096
 """Tokens that are retold together, as there."""
@@ -30,11 +30,17 @@ LONGEST = 256
 tokens, the unfinished window included, takes at most 0.35 GB of keys and values of a 1.5 B model,
 28 672 bytes a row.
 """
+_SHORTEST = 32
+"""So many it may have in any case."""
+TOGETHER = 8
+"""Windows that are retold at once, at most."""
 _LONGEST_CHARACTER = 8
 """Tokens that a character has at most, and some."""
+_ID = re.compile(r"\x1dgist \d+ ([0-9a-f]{64})")
+"""An id of a gist; no id of a message holds a control character."""
 
-Summarise = Callable[[Sequence[str]], Awaitable[Sequence[str]]]
-"""Retells texts, each by itself; see :mod:`.gist_writers`."""
+Summarise = Callable[[Sequence[str], GivenUp], Sequence[str]]
+"""Retells texts, each by itself; raises Stopped. See :mod:`.gist_writers`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,12 +58,17 @@ class Gist:
     @property
     def tokens(self) -> int:
         """How many raw tokens it stands for."""
-        return sum(len(piece.ids) for piece in self.pieces)
+        return _size(self.pieces)
 
     @property
     def message_ids(self) -> tuple[str, ...]:
         """The messages that it rests on, in order."""
         return tuple(dict.fromkeys(piece.message_id for piece in self.pieces))
+
+    def to_json(self) -> bytes:
+        """The same gist, the same bytes."""
+        pieces = [[piece.message_id, list(piece.ids)] for piece in self.pieces]
+        return json.dumps({"text": self.text, "pieces": pieces}).encode()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +77,7 @@ class GistState:
 
     Attributes:
         memory: head, gists and tail, to be asked with the engine. A gist is a message of its own
-            there, with the id of :func:`gist_id`.
+            there, which :func:`gist_digest` knows by its id.
         before_tail: the same without the tail.
         gists: one for each full window, in order.
         tail: messages and parts of messages that wait for their window to be full.
@@ -80,22 +91,46 @@ class GistState:
     @property
     def tokens(self) -> int:
         """Raw tokens of the history."""
-        waiting = sum(len(piece.ids) for piece in self.tail)
-        return sum(gist.tokens for gist in self.gists) + waiting
+        return sum(gist.tokens for gist in self.gists) + _size(self.tail)
+
+    @property
+    def head_tokens(self) -> int:
+        """Tokens of the memory before the first gist: the instructions."""
+        spans = self.memory.spans
+        return spans[0].start if spans else self.memory.tokens
+
+    @property
+    def message_ids(self) -> tuple[str, ...]:
+        """The messages that it has seen, in order."""
+        retold = (name for gist in self.gists for name in gist.message_ids)
+        return tuple(dict.fromkeys((*retold, *(piece.message_id for piece in self.tail))))
+
+    def behind(self, ids: Collection[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+        """(messages, numbers of gists) that spans of the memory with these ``ids`` rest on."""
+        names = [span.message_id for span in self.memory.spans[: len(self.gists)]]
+        numbers = tuple(number for number, name in enumerate(names) if name in ids)
+        retold = (name for number in numbers for name in self.gists[number].message_ids)
+        waiting = (piece.message_id for piece in self.tail if piece.message_id in ids)
+        return tuple(dict.fromkeys((*retold, *waiting))), numbers
 
 
-def gist_id(number: int) -> str:
-    """The id of the gist with this number, among the spans of a memory."""
-    return f"gist-{number}"
+def gist_id(number: int, gist: Gist) -> str:
+    """The id among the spans of a memory of its gist with this number; it seals the gist."""
+    return f"\x1dgist {number} {hashlib.sha256(gist.to_json()).hexdigest()}"
+
+
+def gist_digest(span_id: str) -> str | None:
+    """The SHA-256 in hex of :meth:`Gist.to_json` of the gist with this id; ``None``: a message."""
+    found = _ID.fullmatch(span_id)
+    return None if found is None else found[1]
 
 
 class Gister:
-    """Reads histories into memories of gists; holds none of them.
+    """Reads histories into memories of gists, in the calling thread; holds none of them.
 
     Args:
         engine: with the compressor *full* and a tokenizer.
         frame: of the engine's model; its ``head`` is what memories begin with.
-        thread: runs the engine.
         window: tokens that are retold together.
 
     Raises:
@@ -107,7 +142,6 @@ class Gister:
         engine: BeaconEngine,
         frame: Frame,
         summarise: Summarise,
-        thread: TorchThread,
         *,
         window: int = WINDOW,
     ) -> None:
@@ -121,48 +155,84 @@ class Gister:
         self._engine = engine
         self._frame = frame
         self._summarise = summarise
-        self._thread = thread
+        self._memorizer = Memorizer(engine)
         self._window = window
 
-    async def empty(self, language: str) -> GistState:
+    def empty(self, language: str) -> GistState:
         """A memory of nothing, with the instructions in ``language`` before it."""
-        head = self._frame.head(language)
-        memory = await self._run(self._engine.append_ids, self._engine.empty(), head)
+        memory = self._engine.append_ids(self._engine.empty(), self._frame.head(language))
         return GistState(memory, memory)
 
-    async def append(self, state: GistState, messages: Sequence[TokenizedMessage]) -> GistState:
-        """``state`` and then ``messages``. Only windows that become full are retold.
+    def restored(self, memory: MemoryState, gists: Sequence[Gist]) -> GistState:
+        """The state whose ``memory`` and ``gists`` these are.
 
         Raises:
+            InvalidInput: the memory is another engine's.
+        """
+        ids, waiting = memory.token_ids().tolist(), memory.spans[len(gists) :]
+        before_tail = self._engine.forget(memory, {span.message_id for span in waiting})
+        tail = tuple(TokenizedMessage(one.message_id, ids[one.start : one.end]) for one in waiting)
+        return GistState(memory, before_tail, tuple(gists), tail)
+
+    def append(
+        self,
+        state: GistState,
+        messages: Sequence[TokenizedMessage],
+        progress: Progress = lambda done, total: None,
+        stopped: GivenUp = lambda: False,
+    ) -> GistState:
+        """``state`` and then ``messages``. Only windows that become full are retold.
+
+        Args:
+            progress: counts the tokens of these windows and of what waits after them.
+
+        Raises:
+            Stopped: ``stopped`` said so.
             InvalidInput: a token is none of the model's, or the state is another engine's.
             ModelError: the summariser failed, or the gists do not fit the model.
             MalformedReply: it said nothing, or not as many gists as it was given texts.
         """
         windows, tail = self._cut([*state.tail, *messages])
         if not windows:
-            memory = await self._run(self._engine.append, state.memory, messages)
+            memory = self._longer(state.memory, messages, progress, stopped)
             return replace(state, memory=memory, tail=tail)
-        texts = [self._text(pieces) for pieces in windows]
-        told = [text.strip() for text in await self._summarise(texts)]
-        if len(told) != len(texts) or not all(told):
-            raise MalformedReply(
-                f"{len(texts)} windows were to be retold, {sum(map(bool, told))} were",
-                "".join(told),
-            )
-        made = tuple(map(Gist, told, windows))
+        total = _size(piece for pieces in (*windows, tail) for piece in pieces)
+        made: list[Gist] = []
+        progress(0, total)
+        for start in range(0, len(windows), TOGETHER):
+            made += self._retold(windows[start : start + TOGETHER], stopped)
+            progress(sum(gist.tokens for gist in made), total)
         new = [
-            TokenizedMessage(gist_id(number), self._frame.text(f"{gist.text}\n"))
+            TokenizedMessage(gist_id(number, gist), self._frame.text(f"{gist.text}\n"))
             for number, gist in enumerate(made, len(state.gists))
         ]
-        before_tail = await self._run(self._engine.append, state.before_tail, new)
-        memory = await self._run(self._engine.append, before_tail, tail)
+        before_tail = self._longer(state.before_tail, new, _unseen, stopped)
+        memory = self._longer(before_tail, tail, _unseen, stopped)
+        progress(total, total)
         return GistState(memory, before_tail, (*state.gists, *made), tail)
 
-    async def forget(self, state: GistState, message_ids: Collection[str]) -> GistState:
+    def rollback(self, state: GistState, gists: int) -> GistState:
+        """``state`` when its first ``gists`` gists were made, without what came after them.
+
+        Raises:
+            InvalidInput: it has fewer, or is another engine's.
+        """
+        if not 0 <= gists <= len(state.gists):
+            raise InvalidInput("blocks", f"is {gists}, must be 0 to {len(state.gists)}")
+        later = {span.message_id for span in state.memory.spans[gists:]}
+        before = self._engine.forget(state.memory, later)
+        return GistState(before, before, state.gists[:gists])
+
+    def forget(
+        self,
+        state: GistState,
+        message_ids: Collection[str],
+        stopped: GivenUp = lambda: False,
+    ) -> GistState:
         """``state`` as if these messages had never been: what follows the first is retold anew.
 
         Raises:
-            InvalidInput, ModelError, MalformedReply: as for :meth:`append`.
+            Stopped, InvalidInput, ModelError, MalformedReply: as for :meth:`append`.
         """
         gone = set(message_ids)
         pieces = [*(gist.pieces for gist in state.gists), state.tail]
@@ -170,24 +240,40 @@ class Gister:
         first = next(touched, None)
         if first is None:
             return state
-        kept = {gist_id(number) for number in range(first)}
-        later = {span.message_id for span in state.memory.spans} - kept
-        before = await self._run(self._engine.forget, state.memory, later)
         stays = [p for some in pieces[first:] for p in some if p.message_id not in gone]
-        return await self.append(GistState(before, before, state.gists[:first]), stays)
+        return self.append(self.rollback(state, first), stays, stopped=stopped)
 
     # ------------------------------------------------------------ within
 
-    async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.wrap_future(self._thread.submit(work, *args, **kwargs))
+    def _retold(
+        self, windows: Sequence[tuple[TokenizedMessage, ...]], stopped: GivenUp
+    ) -> list[Gist]:
+        texts = [self._text(pieces) for pieces in windows]
+        told = [text.strip() for text in self._summarise(texts, stopped)]
+        if len(told) != len(texts) or not all(told):
+            raise MalformedReply(
+                f"{len(texts)} windows were to be retold, {sum(map(bool, told))} were",
+                "".join(told),
+            )
+        return list(map(Gist, told, windows))
+
+    def _longer(
+        self,
+        state: MemoryState,
+        messages: Sequence[TokenizedMessage],
+        progress: Progress,
+        stopped: GivenUp,
+    ) -> MemoryState:
+        # the head is in every state of gists already
+        return self._memorizer.longer(state, (), messages, progress, stopped)
 
     def _cut(
         self, messages: Sequence[TokenizedMessage]
     ) -> tuple[list[tuple[TokenizedMessage, ...]], tuple[TokenizedMessage, ...]]:
         """(full windows, what is left)."""
         windows: list[tuple[TokenizedMessage, ...]] = []
-        left = tuple(message for message in messages if message.ids)
-        while sum(len(piece.ids) for piece in left) >= self._window:
+        left = _joined(message for message in messages if message.ids)
+        while _size(left) >= self._window:
             count = self._whole_characters(left)
             windows.append(_part(left, 0, count))
             left = _part(left, count, None)
@@ -206,6 +292,27 @@ class Gister:
     def _text(self, pieces: Sequence[TokenizedMessage]) -> str:
         ids = [token for piece in pieces for token in piece.ids]
         return str(self._engine.tokenizer.decode(ids, skip_special_tokens=True))
+
+
+def longest_gist(window: int) -> int:
+    """Tokens that a gist of ``window`` tokens has at most."""
+    return max(_SHORTEST, window * LONGEST // WINDOW)
+
+
+def _unseen(done: int, total: int) -> None:
+    """Progress that nobody is told of."""
+
+
+def _size(pieces: Iterable[TokenizedMessage]) -> int:
+    return sum(len(piece.ids) for piece in pieces)
+
+
+def _joined(pieces: Iterable[TokenizedMessage]) -> tuple[TokenizedMessage, ...]:
+    """``pieces``, adjacent ones of one message as one: where it was cut before leaves no trace."""
+    return tuple(
+        TokenizedMessage(name, [token for piece in some for token in piece.ids])
+        for name, some in groupby(pieces, key=attrgetter("message_id"))
+    )
 
 
 def _part(

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import wait
 from typing import Any
 
 import psutil
 import torch
 
+from memoryscope_rag.beacon.asking import replies
 from memoryscope_rag.beacon.engine import BeaconEngine
 from memoryscope_rag.beacon.frame import Frame
-from memoryscope_rag.beacon.gist import LONGEST
+from memoryscope_rag.beacon.gist import LONGEST, TOGETHER
+from memoryscope_rag.beacon.memorizing import GivenUp
 from memoryscope_rag.beacon.prompts import MemoryPrompts
-from memoryscope_rag.models.torch_runtime import TorchThread
+from memoryscope_rag.errors import ModelError
+from memoryscope_rag.models.decoding import Stopped
 from memoryscope_rag.ports import ChatMessage, Generator, Sampling
-from memoryscope_rag.replies import split_reasoning
 
-MOST = 8
-"""Texts that are retold at once, at most."""
+_LOOK = 0.1
+"""Seconds after which it is asked again whether to give up."""
 
 
 class GeneratorGists:
     """Has a chat model retell texts, several at a time.
 
+    To be called in another thread than the loop's.
+
     Args:
+        loop: the generator's event loop, which must go on running.
         longest: tokens of a gist, at most.
         together: calls that run at once.
     """
@@ -33,17 +39,29 @@ class GeneratorGists:
         self,
         generator: Generator,
         prompts: MemoryPrompts,
+        loop: asyncio.AbstractEventLoop,
         *,
         longest: int = LONGEST,
-        together: int = MOST,
+        together: int = TOGETHER,
     ) -> None:
         self._generator = generator
         self._prompts = prompts
+        self._loop = loop
         self._sampling = Sampling(temperature=0.0, max_tokens=longest)
         self._together = together
 
-    async def __call__(self, texts: Sequence[str]) -> list[str]:
-        """A gist of each of ``texts``, in its language. Raises ModelError."""
+    def __call__(self, texts: Sequence[str], stopped: GivenUp) -> list[str]:
+        """A gist of each of ``texts``, in its language. Raises Stopped, ModelError."""
+        if not self._loop.is_running():
+            raise ModelError(f"the event loop of the generator {self._generator.model} has ended")
+        job = asyncio.run_coroutine_threadsafe(self._retold(texts), self._loop)
+        while not wait([job], timeout=_LOOK).done:
+            if stopped():
+                job.cancel()
+                raise Stopped
+        return job.result()
+
+    async def _retold(self, texts: Sequence[str]) -> list[str]:
         limit = asyncio.Semaphore(self._together)
 
         async def retell(text: str) -> str:
@@ -73,7 +91,6 @@ class EngineGists:
         engine: BeaconEngine,
         frame: Frame,
         prompts: MemoryPrompts,
-        thread: TorchThread,
         *,
         longest: int = LONGEST,
         free: int | None = None,
@@ -81,16 +98,12 @@ class EngineGists:
         self._engine = engine
         self._frame = frame
         self._prompts = prompts
-        self._thread = thread
         self._sampling = Sampling(temperature=0.0, max_tokens=longest)
         self._longest = longest
         self._free = free
 
-    async def __call__(self, texts: Sequence[str]) -> list[str]:
-        """A gist of each of ``texts``, in its language. Raises ModelError."""
-        return await asyncio.wrap_future(self._thread.submit(self._retell, texts))
-
-    def _retell(self, texts: Sequence[str]) -> list[str]:
+    def __call__(self, texts: Sequence[str], stopped: GivenUp) -> list[str]:
+        """A gist of each of ``texts``, in its language. Raises Stopped, ModelError."""
         asked = [
             self._frame.alone(gist_prompt(self._prompts, text), self._longest) for text in texts
         ]
@@ -101,12 +114,9 @@ class EngineGists:
         found: list[str] = []
         for start in range(0, len(asked), count):
             some = asked[start : start + count]
-            answers = self._engine.generate(
-                self._engine.empty(), [prompt.tokens for prompt in some], self._sampling
-            )
-            for prompt, answer in zip(some, answers, strict=True):
-                text = ("<think>" if prompt.reasoning else "") + answer.text
-                found.append(split_reasoning(text)[0])
+            nothing = self._engine.empty()
+            told = replies(self._engine, "", nothing, some, self._sampling, stopped)
+            found += [reply.text for reply in told]
         return found
 
 
@@ -116,7 +126,7 @@ def gist_prompt(prompts: MemoryPrompts, text: str) -> str:
 
 
 def batch_size(stock: Any, rows: int, free: int) -> int:
-    """How many prompts of ``rows`` rows, replies included, one call may hold: 1 to :data:`MOST`.
+    """How many prompts of ``rows`` rows, replies included, one call may hold: 1 to ``TOGETHER``.
 
     Counts keys and values, what a layer computes on the way, and the mask, which grows with the
     square: prompts of one call stand side by side in one sequence. One prompt goes in any case.
@@ -132,7 +142,7 @@ def batch_size(stock: Any, rows: int, free: int) -> int:
     )
     kept = 2 * config.num_hidden_layers * config.num_key_value_heads * head_dim
     passing = 4 * config.hidden_size + 3 * config.intermediate_size
-    for count in range(MOST, 1, -1):
+    for count in range(TOGETHER, 1, -1):
         every = count * rows
         if every * (kept + passing) * size + every * every * (size + 1) <= free:
             return count

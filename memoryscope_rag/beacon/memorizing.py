@@ -21,6 +21,8 @@ ROOM = 1024
 
 Progress = Callable[[int, int], None]
 """Is told (tokens read, tokens to read)."""
+GivenUp = Callable[[], bool]
+"""Says whether nobody waits for the result any more."""
 
 
 class Memorizer:
@@ -35,7 +37,7 @@ class Memorizer:
         head: Sequence[int],
         messages: Sequence[TokenizedMessage],
         progress: Progress,
-        stopped: Callable[[], bool],
+        stopped: GivenUp,
     ) -> MemoryState:
         """``state`` and then ``messages``.
 

@@ -15,17 +15,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypedDict, TypeVar, Unpack
 
-from memoryscope_rag.beacon.core import ClueKind, GivenUp, MemoryCore, MemoryStats
+from memoryscope_rag.beacon.core import ClueKind, MemoryCore, MemoryStats
 from memoryscope_rag.beacon.files.quantize import Encoding
-from memoryscope_rag.beacon.memorizing import Progress
+from memoryscope_rag.beacon.gist import WINDOW, longest_gist
+from memoryscope_rag.beacon.gist_writers import GeneratorGists
+from memoryscope_rag.beacon.memorizing import GivenUp, Progress
 from memoryscope_rag.beacon.opening import open_engine
 from memoryscope_rag.beacon.options import MemoryOptions, read_options
 from memoryscope_rag.beacon.prompts import MemoryPrompts
 from memoryscope_rag.beacon.state import MemoryState
-from memoryscope_rag.errors import ModelError
+from memoryscope_rag.errors import InvalidInput, ModelError
 from memoryscope_rag.models.decoding import Stopped
 from memoryscope_rag.models.torch_runtime import TorchThread
-from memoryscope_rag.ports import Reply, Sampling
+from memoryscope_rag.ports import Generator, Reply, Sampling
 from memoryscope_rag.schema import Clue, NewMessage
 
 __all__ = ["BeaconMemory", "MemoryOptions", "MemoryStats", "Running"]
@@ -39,7 +41,9 @@ class Running(TypedDict, total=False):
     ``models_dir``: where model folders are, looked at first; ``cache_dir``: where pulled and
     converted models are. ``device``: of torch; ``threads``: of torch, 0 is half the cores.
     ``prompts``: a folder with ``LANGUAGE.yaml`` files in place of the packaged prompts. ``zone``:
-    in which the times of messages are written; as they have them by default.
+    in which the times of messages are written; as they have them by default. ``generator``: retells
+    windows for the compressor *gist* in place of the model; it is used in the event loop of this
+    call, and closing it is left to the caller.
     """
 
     models_dir: Path | None
@@ -48,6 +52,7 @@ class Running(TypedDict, total=False):
     threads: int
     prompts: Path | None
     zone: tzinfo | None
+    generator: Generator | None
 
 
 class BeaconMemory:
@@ -73,7 +78,7 @@ class BeaconMemory:
             options: what it is made with; by default the offline model.
 
         Raises:
-            InvalidInput: an unknown name or device.
+            InvalidInput: an unknown name or device, or a generator for another compressor.
             ConfigError: window and ratio do not go together, or prompts are none.
             ModelNotFound: the model's files are not here; says how to get them.
             ModelCorrupt: a file is not the pinned one, or cannot be read.
@@ -81,6 +86,10 @@ class BeaconMemory:
         """
         wanted = (MemoryOptions() if options is None else options).absolute()
         prompts = MemoryPrompts.load(running.get("prompts"))
+        generator = running.get("generator")
+        if generator is not None and wanted.compressor != "gist":
+            raise InvalidInput("generator", "retells windows; only the compressor 'gist' does")
+        loop = asyncio.get_running_loop()
         thread = TorchThread(f"memory-{Path(wanted.model).name}", running.get("threads", 0))
 
         def opening() -> MemoryCore:
@@ -90,7 +99,11 @@ class BeaconMemory:
                 cache_dir=running.get("cache_dir"),
                 device=running.get("device", "cpu"),
             )
-            return MemoryCore(engine, settled, prompts, running.get("zone"))
+            summarise = None
+            if generator is not None:
+                longest = longest_gist(settled.window or WINDOW)
+                summarise = GeneratorGists(generator, prompts, loop, longest=longest)
+            return MemoryCore(engine, settled, prompts, running.get("zone"), summarise)
 
         try:
             return cls(await asyncio.wrap_future(thread.submit(opening)), thread)
@@ -143,7 +156,10 @@ class BeaconMemory:
 
     @property
     def state(self) -> MemoryState:
-        """What is remembered at this moment; it never changes, a later one takes its place."""
+        """What is remembered at this moment; it never changes, a later one takes its place.
+
+        Of *gist* the spans before the tail are of gists, under ids of their own.
+        """
         return self._core.state
 
     async def stats(self) -> MemoryStats:
@@ -168,7 +184,8 @@ class BeaconMemory:
 
         Raises:
             InvalidInput: an empty text, or one that UTF-8 cannot carry.
-            ModelError: it does not fit the model at any ratio, or torch failed.
+            ModelError: it does not fit the model at any ratio, or a model failed.
+            MalformedReply: a window was not retold.
         """
         return await self._take_in(history, source, progress, anew=True)
 
@@ -196,13 +213,15 @@ class BeaconMemory:
 
         Raises:
             UnknownId: one of them is not here; nothing was forgotten.
+            ModelError, MalformedReply: as for :meth:`memorize`, where windows are retold.
         """
-        return await self._run(lambda given_up: self._core.forget(message_ids))
+        return await self._run(lambda given_up: self._core.forget(message_ids, given_up))
 
     async def rollback(self, blocks: int) -> MemoryStats:
         """Go back to when the first ``blocks`` blocks were made. Raises InvalidInput.
 
-        A text or message that goes on after them stays in part; :meth:`forget` takes it out.
+        A text or message that goes on after them stays in part; :meth:`forget` takes it out. What
+        waits for its window to be full goes, too.
         """
         return await self._run(lambda given_up: self._core.rollback(blocks))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from memoryscope_rag.beacon.checkpoint import has_beacons, load_adapter, load_released
 from memoryscope_rag.beacon.compressor import Beacons, Compressor, Full
 from memoryscope_rag.beacon.engine import BeaconEngine
+from memoryscope_rag.beacon.gist import WINDOW
 from memoryscope_rag.beacon.key_difference import KeyDifference
 from memoryscope_rag.beacon.model import MemoryModel
 from memoryscope_rag.beacon.options import CompressorName, MemoryOptions
@@ -51,21 +52,31 @@ def open_engine(
     if usual is None:
         usual = BeaconSettings(skip_first=PREFIX, window=_window(MemoryModel.of(model).capacity))
     window = options.window or usual.window
+    retold = window
+    if name == "gist":
+        capacity = MemoryModel.of(model).capacity
+        retold = options.window or min(WINDOW, _power(capacity // 2))
+        window = min(retold, usual.window)
     settings = replace(
         usual,
         window=window,
-        ratios=(0,) if name == "full" else _ratios(options.ratio, window),
+        ratios=(0,) if name in ("full", "gist") else _ratios(options.ratio, window),
         mix="adapt",
     )
     engine = BeaconEngine(
         model, tokenizer, settings=settings, compressor=_compressor(name), weights=weights
     )
-    return engine, replace(options, compressor=name, window=window)
+    return engine, replace(options, compressor=name, window=retold)
 
 
 def _window(capacity: int) -> int:
     """An eighth of the positions, as a power of two."""
-    return 1 << max(1, min(_WINDOW, capacity // 8)).bit_length() - 1
+    return min(_WINDOW, _power(capacity // 8))
+
+
+def _power(number: int) -> int:
+    """The highest power of two that is no more."""
+    return 1 << max(1, number).bit_length() - 1
 
 
 def _ratios(lowest: int, window: int) -> tuple[int, ...]:
@@ -77,4 +88,4 @@ def _ratios(lowest: int, window: int) -> tuple[int, ...]:
 def _compressor(name: CompressorName) -> Compressor:
     if name == "beacon":
         return Beacons()
-    return Full() if name == "full" else Select(KeyDifference())
+    return Select(KeyDifference()) if name == "select" else Full()

@@ -19,7 +19,7 @@ from memoryscope_rag.errors import (
 )
 from memoryscope_rag.models.chat_presets import DEFAULT_CHAT_MODEL
 
-CompressorName = Literal["beacon", "select", "full"]
+CompressorName = Literal["beacon", "select", "full", "gist"]
 COMPRESSORS: Final[tuple[CompressorName, ...]] = get_args(CompressorName)
 FILE: Final = "memory.json"
 _FORMAT: Final = "memoryscope-rag memory of a model"
@@ -33,11 +33,13 @@ class MemoryOptions:
     Attributes:
         model: a preset, a folder, a GGUF file or the hub's ``owner/name`` of a chat model.
         compressor: ``beacon``; ``select``: every head keeps the rows that matter, for any model;
-            ``full``: all rows, uncompressed. ``None``: *beacon* for a model with trained beacons,
-            else *select*.
+            ``full``: all rows, uncompressed; ``gist``: all rows of what windows were retold as.
+            ``None``: *beacon* for a model with trained beacons, else *select*.
         ratio: raw tokens a kept row, at least; it doubles where a history would not fit the model.
+            Not for *full* and *gist*.
         window: raw tokens that are compressed together; ``None``: as the beacons were trained,
-            else an eighth of the model's positions, at most 2048.
+            else an eighth of the model's positions, at most 2048. Of *gist* those that are retold
+            together: half of the positions, at most 4096.
         adapter: a folder with beacons for the model.
 
     Raises:

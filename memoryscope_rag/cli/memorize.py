@@ -42,13 +42,14 @@ def memorize(
     model: ModelOption = None,
     adapter: Annotated[Path | None, typer.Option(help="A folder with beacons for it.")] = None,
     compressor: Annotated[
-        str | None, typer.Option(help="beacon, select or full; by default what suits the model.")
+        str | None,
+        typer.Option(help="beacon, select, full or gist; by default what suits the model."),
     ] = None,
     ratio: Annotated[
         int | None, typer.Option(min=1, help="Tokens a kept row, at least; default 4.")
     ] = None,
     window: Annotated[
-        int | None, typer.Option(min=1, help="Tokens that are compressed together.")
+        int | None, typer.Option(min=1, help="Tokens that are compressed or retold together.")
     ] = None,
     dtype: Annotated[str, typer.Option(help="On disk: bf16, fp32, int8 or int4.")] = "bf16",
     device: DeviceOption = "cpu",

@@ -11,10 +11,13 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
+from memoryscope_rag.beacon.engine import TokenizedMessage
 from memoryscope_rag.beacon.files.bank import BeaconBank
+from memoryscope_rag.beacon.files.gist_files import write_gists
 from memoryscope_rag.beacon.files.maker import Maker
 from memoryscope_rag.beacon.files.state_files import save_state
 from memoryscope_rag.beacon.files.stored_state import open_state
+from memoryscope_rag.beacon.gist import Gist, gist_id
 from memoryscope_rag.beacon.state import MemoryState
 from memoryscope_rag.schema import Scope
 from tests.beacon.random_states import ORIGIN, empty_state, grown
@@ -62,6 +65,22 @@ def save_on_and_on(folder: Path, told: Connection) -> None:
         count += 1
         stored = save_state(folder, state, MAKER, "fp32", stored)
         told.send(count)
+
+
+def save_gists_on_and_on(folder: Path, told: Connection) -> None:
+    """Save one memory of gists after another; at times the last ones are taken back."""
+    state, gists, number = empty_state(), dict[str, Gist](), 0
+    while True:
+        gist = Gist(f"what was told {number}", (TokenizedMessage(f"m{number}", [number] * 50),))
+        name = gist_id(number, gist)
+        gists[name] = gist
+        state = grown(state, 1, seed=number, message=name)
+        if number % 5 == 4:
+            state = state.rollback(len(state.blocks) - 3)
+        write_gists(folder, [gists[span.message_id] for span in state.spans])
+        save_state(folder, state, MAKER, "fp32")
+        told.send(number)
+        number += 1
 
 
 def append_messages(folder: Path, name: str, count: int) -> None:

@@ -12,11 +12,19 @@ from typing import Any
 
 import pytest
 
+from memoryscope_rag.beacon.files.gist_files import read_gists
 from memoryscope_rag.beacon.files.manifest import MANIFEST
 from memoryscope_rag.beacon.files.state_files import save_state
 from memoryscope_rag.beacon.files.stored_state import open_state
 from memoryscope_rag.errors import StoreUnavailable
-from tests.beacon.savers import MAKER, after, context, save_on_and_on, started
+from tests.beacon.savers import (
+    MAKER,
+    after,
+    context,
+    save_gists_on_and_on,
+    save_on_and_on,
+    started,
+)
 
 KILLS = 100
 SLOWEST = 0.08
@@ -48,6 +56,32 @@ def test_n6_a_hundred_kills_leave_a_whole_memory(tmp_path: Path) -> None:
     assert orphans > KILLS // 10  # not all of them fell between two saves
     last = save_state(folder, after(3), MAKER)
     assert {path.name for path in folder.iterdir()} == {MANIFEST, *last.memory.names}
+
+
+@pytest.mark.slow
+def test_p16_killed_anywhere_a_memory_has_all_its_gists(tmp_path: Path) -> None:
+    random = Random(16)
+    orphans = 0
+    for number in range(KILLS // 4):
+        folder = tmp_path / f"m{number}"
+        folder.mkdir()
+        ours, theirs = context().Pipe(duplex=False)
+        child = started(save_gists_on_and_on, folder, theirs)
+        theirs.close()
+        ours.recv()
+        child.join(random.uniform(0, SLOWEST))
+        child.kill()
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
+        ours.close()
+        stored = open_state(folder, MAKER)
+        assert stored is not None
+        state = stored.load()
+        assert len(read_gists(folder, state)) == len(state.spans)
+        orphans += len({path.name for path in folder.glob("gist-*")} - stored.memory.names)
+        save_state(folder, state, MAKER, "fp32")
+        assert {path.name for path in folder.iterdir()} == {MANIFEST, *stored.memory.names}
+    assert orphans  # not all of them fell between two saves
 
 
 def _rest(pipe: Any) -> Iterator[int]:

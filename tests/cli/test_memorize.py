@@ -46,6 +46,21 @@ def test_p21_memorize_says_what_it_made(cli: Cli, in_tmp: Path, model: str) -> N
     assert (tree["compressor"], tree["ratio"]) == ("full", 1.0)
 
 
+def test_p16_a_memory_of_gists_at_a_terminal(cli: Cli, in_tmp: Path, model: str) -> None:
+    (in_tmp / "race.md").write_text("# The race\n\nJack wins every race.\n" * 9, "utf-8")
+    (in_tmp / "rain.txt").write_text("It rains.", "utf-8")
+    made = ("--model", model, "--window", "64", "--threads", "1", "--compressor", "gist")
+    found = dict(cli("memorize", "race.md", "--save", "memory", *made).rows)
+    assert (found["compressor"], found["texts"]) == ("gist", "1")
+    assert int(found["blocks"]) > 1
+    more = cli("memorize", "rain.txt", "--save", "memory", "--append", "--threads", "1")
+    assert dict(more.rows)["texts"] == "2"
+    ((kind, source, blocks, text),) = cli("recall", "Who is fast?", *LOAD).rows
+    assert (kind, source, text) == ("span", "race.md", SAYS)
+    assert blocks
+    assert cli("answer", "Who is fast?", *LOAD).out == f"{SAYS}\n"
+
+
 def test_recall_answer_and_summarize(memorized: Cli) -> None:
     ((kind, source, blocks, text),) = memorized("recall", "Who is fast?", *LOAD).rows
     assert (kind, source, text) == ("span", "race.md", SAYS)

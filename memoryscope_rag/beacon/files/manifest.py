@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from memoryscope_rag.beacon.files.maker import Maker
 from memoryscope_rag.beacon.files.quantize import Encoding
+from memoryscope_rag.beacon.gist import gist_digest
 from memoryscope_rag.beacon.state import Span
 from memoryscope_rag.durable import write_durably
 from memoryscope_rag.errors import BeaconMismatch, SchemaTooNew, StoreCorrupt
@@ -139,7 +140,9 @@ class StoredMemory(_Strict):
     @property
     def names(self) -> frozenset[str]:
         """Its files in the folder, beside the manifest."""
-        return frozenset({self.open.name, *(file.name for file in self.files)})
+        digests = (gist_digest(str(span[0])) for span in self.spans)
+        gists = (gist_name(digest) for digest in digests if digest is not None)
+        return frozenset({self.open.name, *(file.name for file in self.files), *gists})
 
     @property
     def nbytes(self) -> int:
@@ -149,6 +152,11 @@ class StoredMemory(_Strict):
     def state_spans(self) -> tuple[Span, ...]:
         """The spans as a state has them."""
         return tuple(Span(str(name), int(first), int(last)) for name, first, last in self.spans)
+
+
+def gist_name(sha256: str) -> str:
+    """The name in a memory's folder of the gist with this checksum."""
+    return f"gist-{sha256[:32]}.json"
 
 
 def read_head(folder: Path) -> bytes | None:

@@ -42,7 +42,7 @@ FEWEST = 8
 """Files of fewer blocks are joined when there are so many of them at the end."""
 MOST = 32
 """Blocks a file."""
-_OURS = ("blocks-*.safetensors", "open-*.safetensors")
+_OURS = ("blocks-*.safetensors", "open-*.safetensors", "gist-*.json")
 
 
 def save_state(
