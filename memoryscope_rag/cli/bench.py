@@ -347,57 +347,6 @@ def speed(
         show(tree)
 
 
-@app.command()
-@with_settings(scope=False)
-def readout(
-    settings: Settings,
-    data: DataOption,
-    model: Annotated[str, typer.Option(help="A chat model of this machine.")] = "",
-    limit: LimitOption = None,
-    sessions: Annotated[
-        int | None, typer.Option(min=1, help="Only the first so many sessions of each history.")
-    ] = None,
-    questions: Annotated[
-        int | None, typer.Option(min=1, help="At most so many questions of each history.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the chosen heads here.")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Reading attention on LoCoMo: what it adds to the ranker, from full and selected memory."""
-    from memoryscope_rag.build import build_embedder, build_ranker
-    from memoryscope_rag.evaluation.readout import run_readout
-    from memoryscope_rag.models.chat_presets import DEFAULT_CHAT_MODEL
-    from memoryscope_rag.models.torch_folders import locate_chat_model
-    from memoryscope_rag.models.torch_runtime import open_decoder
-
-    name = model or DEFAULT_CHAT_MODEL
-    config = settings.config()
-    folder = locate_chat_model(name, models_dir=config.embedder.models_dir)
-    decoder, tokenizer = open_decoder(folder, None)
-    embedder = build_embedder(config)
-    try:
-        report, heads = run_readout(
-            data,
-            embedder,
-            build_ranker(config, embedder),
-            decoder,
-            tokenizer,
-            name=name,
-            limit=limit,
-            sessions=sessions,
-            questions=questions,
-            say=lambda text: print(text, file=sys.stderr),
-        )
-    finally:
-        if embedder is not None:
-            embedder.close()
-    if output is not None:
-        output.write_text(heads.to_json(), "utf-8", newline="\n")
-    print(report.to_json() if as_json else report.table())
-
-
 def show(report: Mapping[str, Any]) -> None:
     """A report as a table: a metric a line, a system a column."""
     say(
@@ -411,13 +360,14 @@ def show(report: Mapping[str, Any]) -> None:
     table(
         ("metric", *systems),
         [
-            (metric, *(_number(values.get(metric)) for values in systems.values()))
+            (metric, *(number(values.get(metric)) for values in systems.values()))
             for metric in metrics
         ],
     )
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """A figure for a table, with four digits; empty where there is none."""
     if value is None:
         return ""
     return (

@@ -9,6 +9,7 @@ import typer
 from memoryscope_rag.cli import (
     backend,
     bench,
+    bench_memory,
     chat,
     demo,
     doctor,
@@ -91,6 +92,8 @@ for _name, _command in (
     ("doctor", doctor.doctor),
 ):
     app.command(_name)(_command)
+bench.app.command("readout")(bench_memory.readout)
+bench.app.command("beacon")(bench_memory.beacon)
 app.add_typer(models.app, name="models")
 app.add_typer(stores.app, name="store")
 app.add_typer(bench.app, name="bench")

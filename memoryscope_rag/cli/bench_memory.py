@@ -1,0 +1,144 @@
+"""bench readout, bench beacon: what the memory of a language model is worth, and its speed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from memoryscope_rag.cli.bench import DataOption, JsonOption, LimitOption, number
+from memoryscope_rag.cli.output import is_terminal, say, say_json, table
+from memoryscope_rag.cli.settings import Settings, with_settings
+from memoryscope_rag.errors import InvalidInput
+
+
+@with_settings(scope=False)
+def readout(
+    settings: Settings,
+    data: DataOption,
+    model: Annotated[str, typer.Option(help="A chat model of this machine.")] = "",
+    limit: LimitOption = None,
+    sessions: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many sessions of each history.")
+    ] = None,
+    questions: Annotated[
+        int | None, typer.Option(min=1, help="At most so many questions of each history.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the chosen heads here.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Reading attention on LoCoMo: what it adds to the ranker, from full and selected memory."""
+    from memoryscope_rag.build import build_embedder, build_ranker
+    from memoryscope_rag.evaluation.readout import run_readout
+    from memoryscope_rag.models.chat_presets import DEFAULT_CHAT_MODEL
+    from memoryscope_rag.models.torch_folders import locate_chat_model
+    from memoryscope_rag.models.torch_runtime import open_decoder
+
+    name = model or DEFAULT_CHAT_MODEL
+    config = settings.config()
+    folder = locate_chat_model(name, models_dir=config.embedder.models_dir)
+    decoder, tokenizer = open_decoder(folder, None)
+    embedder = build_embedder(config)
+    try:
+        report, heads = run_readout(
+            data,
+            embedder,
+            build_ranker(config, embedder),
+            decoder,
+            tokenizer,
+            name=name,
+            limit=limit,
+            sessions=sessions,
+            questions=questions,
+            say=lambda text: print(text, file=sys.stderr),
+        )
+    finally:
+        if embedder is not None:
+            embedder.close()
+    if output is not None:
+        output.write_text(heads.to_json(), "utf-8", newline="\n")
+    print(report.to_json() if as_json else report.table())
+
+
+@with_settings(scope=False)
+def beacon(
+    settings: Settings,
+    model: Annotated[str, typer.Option(help="A chat model of this machine.")] = "",
+    covered: Annotated[
+        str, typer.Option(help="Tokens that a memory covers, separated by commas.")
+    ] = "10000,50000,100000",
+    append: Annotated[int, typer.Option(min=1, help="Tokens that are appended to it.")] = 1000,
+    window: Annotated[
+        int | None, typer.Option(min=1, help="Tokens that are compressed together.")
+    ] = None,
+    text: Annotated[
+        Path | None,
+        typer.Option(help="What is remembered to compare memories; default a sample chat."),
+    ] = None,
+    times: Annotated[int, typer.Option(min=1, help="Rounds a median is taken over.")] = 5,
+    device: Annotated[str, typer.Option(help="Of torch, such as cuda.")] = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Beacon memory: speed beside the model itself, sizes in files, and what is remembered."""
+    from memoryscope_rag.beacon.opening import open_engine
+    from memoryscope_rag.beacon.options import MemoryOptions
+    from memoryscope_rag.documents.reading import read_document
+    from memoryscope_rag.evaluation.beacon_speed import measure_beacon
+    from memoryscope_rag.models.chat_presets import DEFAULT_CHAT_MODEL
+
+    name = model or DEFAULT_CHAT_MODEL
+    try:
+        sizes = [int(size) for size in covered.split(",") if size.strip()]
+    except ValueError:
+        sizes = []
+    if not sizes or min(sizes) < 1:
+        raise InvalidInput("--covered", f"{covered!r} is no list such as 10000,50000")
+    remembered = _sample_chat() if text is None else read_document(text)
+    engine, options = open_engine(
+        MemoryOptions(model=name, compressor="beacon", window=window),
+        models_dir=settings.config().embedder.models_dir,
+        device=device,
+    )
+    found = measure_beacon(
+        engine,
+        remembered,
+        covered=sizes,
+        append=append,
+        times=times,
+        say=lambda text: print(text, file=sys.stderr),
+    )
+    if as_json:
+        sections = {key: {"title": s.title, "rows": s.rows} for key, s in found.sections.items()}
+        made = {"model": name, "device": found.device, "window": options.window}
+        say_json({"benchmark": "beacon", **made, "sections": sections, "notes": found.notes})
+        return
+    say(f"beacon: {name}, {found.device}, windows of {options.window} tokens")
+    for section in found.sections.values():
+        figures = list(next(iter(section.rows.values())))
+        say()
+        headers = (section.title, *figures)
+        if not is_terminal():
+            say("\t".join(headers))  # figures of several ways need their names
+        table(
+            headers,
+            [
+                (row, *(number(values[figure]) for figure in figures))
+                for row, values in section.rows.items()
+            ],
+        )
+    say()
+    for note in found.notes:
+        say(note)
+
+
+def _sample_chat() -> str:
+    """Five months of Ann's, a line a message."""
+    file = resources.files("memoryscope_rag.cli").joinpath("sample", "ann.jsonl")
+    messages = map(json.loads, file.read_text("utf-8").splitlines())
+    return "\n".join(f"{message['speaker']}: {message['content']}" for message in messages)
