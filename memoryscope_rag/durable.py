@@ -8,14 +8,14 @@ from pathlib import Path
 _PREFIX, _SUFFIX = ".", ".new"
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Put all of ``data`` on the disk, then under its name; readable by its owner alone.
+def write_durably(path: Path, data: bytes, *, private: bool = True) -> None:
+    """Put all of ``data`` on the disk, then under its name; ``private`` to its owner.
 
     Whoever opens ``path`` finds what was there before or all of ``data``. Only after
     :func:`settle` is the name sure to outlive a loss of power. Raises OSError.
     """
     fresh = path.with_name(f"{_PREFIX}{path.name}{_SUFFIX}")
-    with open(fresh, "wb", opener=_private) as stream:
+    with open(fresh, "wb", opener=_private if private else None) as stream:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())

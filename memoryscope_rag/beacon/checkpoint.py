@@ -30,14 +30,20 @@ _TENSORS, _ABOUT = "beacon.safetensors", "beacon.json"
 _FIELDS = ("window", "stride", "ratio", "attn", "attend_prev", "param", "pos", "sink_size")
 
 
-def is_adapter(folder: Path) -> bool:
-    """Whether ``folder`` holds an adapter of ours."""
-    return (folder / _ABOUT).is_file()
-
-
 def has_beacons(folder: Path) -> bool:
     """Whether the model in ``folder`` is a released memory model."""
     return any(key.startswith("beacon_") for key in _config(folder))
+
+
+def load_trained(
+    folder: Path, model: Any, adapter: Path | None
+) -> tuple[BeaconWeights, BeaconSettings] | None:
+    """The beacons of ``adapter``, else those in ``folder``, which ``model`` was opened from, else
+    ``None``. Raises as :func:`load_adapter` and :func:`load_released`.
+    """
+    if adapter is not None:
+        return load_adapter(adapter, model)
+    return load_released(folder, model) if has_beacons(folder) else None
 
 
 def load_released(folder: Path, model: Any) -> tuple[BeaconWeights, BeaconSettings]:

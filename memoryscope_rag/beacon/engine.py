@@ -16,7 +16,7 @@ import torch
 from memoryscope_rag.beacon.attach import attached
 from memoryscope_rag.beacon.batch import read_batch
 from memoryscope_rag.beacon.cache import Past
-from memoryscope_rag.beacon.checkpoint import has_beacons, load_adapter, load_released
+from memoryscope_rag.beacon.checkpoint import load_trained
 from memoryscope_rag.beacon.compressor import Beacons, Compressor
 from memoryscope_rag.beacon.decode import Answer, Compressing, Frozen, Piece, Speaker
 from memoryscope_rag.beacon.encode import Encoder
@@ -128,12 +128,9 @@ class BeaconEngine:
         """
         folder = locate_chat_model(name_or_path, models_dir=models_dir, cache_dir=cache_dir)
         model, tokenizer = open_decoder(folder, device)
-        weights, usual = None, BeaconSettings()
-        if compressor is None or compressor.uses_beacons:
-            if adapter is not None:
-                weights, usual = load_adapter(adapter, model)
-            elif has_beacons(folder):
-                weights, usual = load_released(folder, model)
+        wanted = compressor is None or compressor.uses_beacons
+        trained = load_trained(folder, model, adapter) if wanted else None
+        weights, usual = trained or (None, BeaconSettings())
         return cls(
             model,
             tokenizer,

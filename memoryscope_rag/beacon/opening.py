@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from memoryscope_rag.beacon.checkpoint import has_beacons, load_adapter, load_released
+from memoryscope_rag.beacon.checkpoint import load_trained
 from memoryscope_rag.beacon.compressor import Beacons, Compressor, Full
 from memoryscope_rag.beacon.engine import BeaconEngine
 from memoryscope_rag.beacon.gist import WINDOW
@@ -42,12 +42,10 @@ def open_engine(
     """
     folder = locate_chat_model(options.model, models_dir=models_dir, cache_dir=cache_dir)
     model, tokenizer = open_decoder(folder, device)
-    weights, usual = None, None
-    if options.compressor in (None, "beacon"):
-        if options.adapter is not None:
-            weights, usual = load_adapter(Path(options.adapter), model)
-        elif has_beacons(folder):
-            weights, usual = load_released(folder, model)
+    adapter = None if options.adapter is None else Path(options.adapter)
+    wanted = options.compressor in (None, "beacon")
+    trained = load_trained(folder, model, adapter) if wanted else None
+    weights, usual = trained or (None, None)
     name = options.compressor or ("select" if weights is None else "beacon")
     if usual is None:
         usual = BeaconSettings(skip_first=PREFIX, window=_window(MemoryModel.of(model).capacity))

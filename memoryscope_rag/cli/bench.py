@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -318,15 +319,17 @@ def speed(
         places = {"sqlite": None, config.store.provider: config}
     try:
         systems = {
-            place: measure(
-                embedder,
-                sizes=numbers,
-                rows=rows,
-                queries=queries,
-                messages=messages,
-                consolidations=consolidations,
-                config=chosen,
-                say=lambda text: print(text, file=sys.stderr),
+            place: asyncio.run(
+                measure(
+                    embedder,
+                    sizes=numbers,
+                    rows=rows,
+                    queries=queries,
+                    messages=messages,
+                    consolidations=consolidations,
+                    config=chosen,
+                    say=lambda text: print(text, file=sys.stderr),
+                )
             )
             for place, chosen in places.items()
         }

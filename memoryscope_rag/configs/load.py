@@ -8,7 +8,7 @@ are read as YAML, so ``false`` is false and ``12`` a number. ``MEMORYSCOPE_CONFI
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,36 @@ def read_secret(name: str | None, *, environ: Mapping[str, str] | None = None) -
 def packaged_text(folder: str, name: str) -> str:
     """A data file of this package, such as ``("operations", "retrieve.yaml")``."""
     return resources.files("memoryscope_rag").joinpath(*folder.split("/"), name).read_text("utf-8")
+
+
+def prompt_files(
+    packaged: str, languages: Sequence[str], folder: Path | None
+) -> Iterator[tuple[str, str, dict[Any, Any]]]:
+    """Language, name for messages and content of each file of prompts.
+
+    First those of the package's folder ``packaged``, then each ``LANGUAGE.yaml`` in ``folder``.
+    Raises ConfigError for one that cannot be read or is no mapping.
+    """
+    for language in languages:
+        name = f"{language}.yaml"
+        yield language, name, _prompt_tree(packaged_text(packaged, name), name)
+    for path in sorted(folder.glob("*.yaml")) if folder is not None else ():
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigError(f"cannot read prompts {path}: {reason}") from None
+        yield path.stem, str(path), _prompt_tree(text, str(path))
+
+
+def _prompt_tree(text: str, where: str) -> dict[Any, Any]:
+    try:
+        tree: Any = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}: not valid YAML: {error}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{where}: must map names to prompts")
+    return tree
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

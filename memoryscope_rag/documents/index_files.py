@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from memoryscope_rag.documents.chunking import Chunk
 from memoryscope_rag.documents.vectors import Device, IndexOptions, Vectors
+from memoryscope_rag.durable import settle, write_durably
 from memoryscope_rag.errors import (
     EmbeddingMismatch,
     InvalidInput,
@@ -96,9 +96,10 @@ def save(
         folder.mkdir(parents=True, exist_ok=True)
         kept = manifest.files(folder)
         for path, data in zip(kept, (vectors, texts), strict=True):
-            _write(path, data)
-        _write(folder / MANIFEST, manifest.model_dump_json(indent=2).encode() + b"\n")
-        _settle(folder)  # before anything goes that the manifest of before names
+            write_durably(path, data, private=False)
+        about = manifest.model_dump_json(indent=2).encode() + b"\n"
+        write_durably(folder / MANIFEST, about, private=False)
+        settle(folder)  # before anything goes that the manifest of before names
         for pattern in _OURS:
             for path in folder.glob(pattern):
                 if path not in kept:
@@ -170,24 +171,3 @@ def _checked(path: Path, sha256: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise StoreCorrupt(f"{path} is not the file that was saved: its checksum is another")
     return data
-
-
-def _write(path: Path, data: bytes) -> None:
-    """All of ``data`` on the disk, under its name at once."""
-    fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(fresh, path)
-
-
-def _settle(folder: Path) -> None:
-    """Have the names in ``folder`` on the disk, too, where a folder can be synchronised."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

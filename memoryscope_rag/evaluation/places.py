@@ -54,19 +54,11 @@ class OnCluster:
     async def clear(self) -> None:
         """Delete all that was made."""
         from memoryscope_rag.stores.elasticsearch.connection import connect
+        from memoryscope_rag.stores.elasticsearch.indices import remove
 
         client = connect(self._config)
         try:
-            pattern = f"{self._config.prefix}-*"
-            # names, for a cluster may refuse to delete by a pattern
-            held = await client.indices.get(index=pattern, expand_wildcards="all")
-            if held.body:
-                await client.indices.delete(index=list(held.body))
-            templates = await client.options(ignore_status=404).indices.get_index_template(
-                name=pattern
-            )
-            for template in templates.body.get("index_templates", ()):
-                await client.indices.delete_index_template(name=template["name"])
+            await remove(client, self._config.prefix)
         finally:
             await client.close()
 

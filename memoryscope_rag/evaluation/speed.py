@@ -39,7 +39,7 @@ Say = Callable[[str], None]
 Metrics = dict[str, float]
 
 
-def measure(
+async def measure(
     embedder: Embedder | None,
     *,
     sizes: Sequence[int] = SIZES,
@@ -63,22 +63,6 @@ def measure(
         config: settings whose database is measured; SQLite without them.
         say: is told what is being done.
     """
-    return asyncio.run(
-        _measure(embedder, sizes, rows, queries, messages, consolidations, seed, config, say)
-    )
-
-
-async def _measure(
-    embedder: Embedder | None,
-    sizes: Sequence[int],
-    rows: int,
-    queries: int,
-    messages: int,
-    consolidations: int,
-    seed: int,
-    config: Config | None,
-    say: Say,
-) -> Metrics:
     result: Metrics = {"import_ms": import_milliseconds("import memoryscope_rag")}
     result["import_all_ms"] = import_milliseconds("from memoryscope_rag import MemoryScope")
     async with temporary(config) as place:

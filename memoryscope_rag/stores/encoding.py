@@ -72,6 +72,29 @@ def vector_blob(vector: FloatArray | None) -> bytes | None:
     return None if vector is None else vector.astype("<f2").tobytes()
 
 
+VectorPair = tuple[FloatArray | None, FloatArray | None]
+"""The vectors of a node: of the turn, and of the turn with its context."""
+
+
+def vector_blobs(
+    pairs: Sequence[VectorPair], dimension: int | None
+) -> list[tuple[bytes | None, bytes | None]]:
+    """Vectors checked and as BLOBs; ``dimension`` is ``None`` for a store that takes none.
+
+    Raises:
+        InvalidInput: a vector of the wrong shape, with NaN, or given to a store without model.
+    """
+    turn = [first for first, _ in pairs]
+    context = [second for _, second in pairs]
+    if dimension is None:
+        if any(vector is not None for vector in (*turn, *context)):
+            raise InvalidInput("vector", "this store was opened without an embedder")
+        dimension = 0
+    fields = (("vector", turn), ("context_vector", context))
+    blobs = [map(vector_blob, unit_vectors(field, given, dimension)) for field, given in fields]
+    return list(zip(*blobs, strict=True))
+
+
 def vectors_from_blobs(blobs: Sequence[bytes], dimension: int) -> FloatArray:
     """Rows of float32 at unit length again, shape ``(len(blobs), dimension)``."""
     packed = np.frombuffer(b"".join(blobs), dtype="<f2").reshape(len(blobs), dimension)

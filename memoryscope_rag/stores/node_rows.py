@@ -15,7 +15,7 @@ from memoryscope_rag.ports import IndexedNode, NodeFilter, Page
 from memoryscope_rag.schema import MemoryNode, Scope
 from memoryscope_rag.stores import scope_rows
 from memoryscope_rag.stores.columns import OPEN_END, OPEN_START
-from memoryscope_rag.stores.encoding import TermHasher, unit_vectors, vector_blob
+from memoryscope_rag.stores.encoding import TermHasher, vector_blobs
 from memoryscope_rag.stores.rows import (
     NODE_COLUMNS,
     micros,
@@ -54,14 +54,7 @@ def prepare(nodes: Sequence[IndexedNode], dimension: int | None) -> list[Prepare
     Raises:
         InvalidInput: a vector of the wrong shape, with NaN, or given to a store without model.
     """
-    turn = [item.vector for item in nodes]
-    context = [item.context_vector for item in nodes]
-    if dimension is None:
-        if any(vector is not None for vector in (*turn, *context)):
-            raise InvalidInput("vector", "this store was opened without an embedder")
-        dimension = 0
-    turn = unit_vectors("vector", turn, dimension)
-    context = unit_vectors("context_vector", context, dimension)
+    blobs = vector_blobs([(item.vector, item.context_vector) for item in nodes], dimension)
     hasher = TermHasher()
     return [
         Prepared(
@@ -69,10 +62,10 @@ def prepare(nodes: Sequence[IndexedNode], dimension: int | None) -> list[Prepare
             item.question,
             hasher.blob(item.terms),
             hasher.blob(item.context_terms),
-            vector_blob(vector),
-            vector_blob(context_vector),
+            vector,
+            context_vector,
         )
-        for item, vector, context_vector in zip(nodes, turn, context, strict=True)
+        for item, (vector, context_vector) in zip(nodes, blobs, strict=True)
     ]
 
 

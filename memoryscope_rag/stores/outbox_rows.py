@@ -18,7 +18,7 @@ from typing import Any
 from memoryscope_rag.ports import EmbedderSpec, FloatArray, IndexedNode, LogEntry, Recorded
 from memoryscope_rag.schema import Message, Scope
 from memoryscope_rag.stores import scope_rows
-from memoryscope_rag.stores.encoding import unit_vectors, vector_blob, vector_from_blob
+from memoryscope_rag.stores.encoding import vector_blobs, vector_from_blob
 from memoryscope_rag.stores.migrations import migrate
 from memoryscope_rag.stores.rows import (
     message_from_row,
@@ -111,18 +111,15 @@ class Refusal:
 
 def pack(entries: Sequence[LogEntry], embedder: EmbedderSpec | None) -> list[Packed]:
     """Check and encode; raises InvalidInput for a vector that is none of ``embedder``'s."""
-    dimension = embedder.dimension if embedder is not None else 0
     flat = [node for entry in entries for node in entry.nodes]
-    turns = iter(unit_vectors("vector", [node.vector for node in flat], dimension))
-    contexts = iter(
-        unit_vectors("context_vector", [node.context_vector for node in flat], dimension)
-    )
+    pairs = [(node.vector, node.context_vector) for node in flat]
+    encoded = iter(vector_blobs(pairs, embedder.dimension if embedder is not None else None))
     packed = []
     for entry in entries:
         nodes: list[list[Any]] = []
         blobs: list[bytes] = []
         for item in entry.nodes:
-            pair = (vector_blob(next(turns)), vector_blob(next(contexts)))
+            pair = next(encoded)
             node = item.node
             cells = (node.id, node.kind, node.version, node.seq, node_rest(node), node.content)
             has = [blob is not None for blob in pair]

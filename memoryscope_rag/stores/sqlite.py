@@ -58,7 +58,7 @@ from memoryscope_rag.stores.arguments import (
     check_state,
 )
 from memoryscope_rag.stores.connections import Database
-from memoryscope_rag.stores.encoding import unit_vectors, vector_blob
+from memoryscope_rag.stores.encoding import vector_blobs
 from memoryscope_rag.stores.rows import micros
 from memoryscope_rag.stores.search_cache import SearchCache
 from memoryscope_rag.stores.threads import WarmThreads
@@ -449,13 +449,10 @@ class SQLiteStore:
             raise InvalidInput("vectors", "this store was opened without an embedder")
 
         def job() -> int:
-            turn = unit_vectors("vector", [pair[0] for pair in vectors.values()], spec.dimension)
-            context = unit_vectors(
-                "context_vector", [pair[1] for pair in vectors.values()], spec.dimension
-            )
+            encoded = vector_blobs(list(vectors.values()), spec.dimension)
             blobs = {
-                name: (vector_blob(first) or b"", vector_blob(second) or b"")
-                for name, first, second in zip(vectors, turn, context, strict=True)
+                name: (first or b"", second or b"")
+                for name, (first, second) in zip(vectors, encoded, strict=True)
             }
             with self._database.write() as connection:
                 model = model_rows.model_of(connection, spec, self.path)

@@ -27,9 +27,7 @@ from string import Template
 from types import MappingProxyType
 from typing import Any, Final
 
-import yaml
-
-from memoryscope_rag.configs.load import packaged_text
+from memoryscope_rag.configs.load import prompt_files
 from memoryscope_rag.errors import ConfigError, suggest
 from memoryscope_rag.lexical import language_of
 
@@ -67,16 +65,9 @@ class MemoryPrompts:
         Raises:
             ConfigError: a file cannot be read, or holds what is no prompt.
         """
-        found = {
-            language: _parse(packaged_text("beacon/prompts", f"{language}.yaml"), language)
-            for language in _PACKAGED
-        }
-        for path in sorted(folder.glob("*.yaml")) if folder is not None else ():
-            try:
-                text = path.read_text("utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise ConfigError(f"cannot read prompts {path}: {error}") from None
-            found[path.stem] = {**found.get(path.stem, {}), **_parse(text, str(path))}
+        found: dict[str, dict[str, str]] = {}
+        for language, where, tree in prompt_files("beacon/prompts", _PACKAGED, folder):
+            found[language] = {**found.get(language, {}), **_checked(tree, where)}
         return cls(found)
 
     def language(self, text: str) -> str:
@@ -103,13 +94,7 @@ def fill(template: str, **values: str) -> str:
     return Template(template).substitute(values)
 
 
-def _parse(text: str, where: str) -> dict[str, str]:
-    try:
-        tree: Any = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{where}: not valid YAML: {error}") from None
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{where}: must map keys to prompts")
+def _checked(tree: dict[Any, Any], where: str) -> dict[str, str]:
     for key, prompt in tree.items():
         if key not in VALUES:
             raise ConfigError(f"{where}: no prompt {key!r}; {suggest(str(key), VALUES)}")

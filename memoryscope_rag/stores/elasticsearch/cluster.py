@@ -8,12 +8,12 @@ it. :meth:`Cluster.scan` and :meth:`Cluster.count_by` go over all scopes, for ad
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import orjson
 from elastic_transport import ApiError, ApiResponseMeta
 from elasticsearch import AsyncElasticsearch
 
@@ -27,7 +27,6 @@ _BULK_BYTES = 8_000_000
 _BULK_TRIES = 6
 _BUSY = frozenset({429, 503})
 _KEEP_ALIVE = "2m"
-_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,13 +271,13 @@ def _held(ref: Ref, item: Mapping[str, Any]) -> Held:
     return Held(ref, item.get("_source", {}), item["_seq_no"], item["_primary_term"])
 
 
-def _lines(write: Write, index: str) -> list[str]:
+def _lines(write: Write, index: str) -> list[bytes]:
     ref = write.ref
     action: dict[str, Any] = {"_index": index, "_id": ref.id, "routing": ref.routing}
     if write.after is not None:
         action |= {"if_seq_no": write.after.seq_no, "if_primary_term": write.after.term}
-    lines = [_dumps({write.op: action})]
-    return lines if write.source is None else [*lines, _dumps(write.source)]
+    lines = [orjson.dumps({write.op: action})]
+    return lines if write.source is None else [*lines, orjson.dumps(write.source)]
 
 
 def _batches(entries: Iterable[tuple[Any, ...]]) -> list[list[tuple[Any, ...]]]:

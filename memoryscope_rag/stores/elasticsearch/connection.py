@@ -14,19 +14,10 @@ from elasticsearch import AsyncElasticsearch, AuthorizationException, Unsupporte
 from memoryscope_rag.configs.load import read_secret
 from memoryscope_rag.configs.model import ElasticsearchConfig
 from memoryscope_rag.errors import ConfigError, StoreError, StoreUnavailable
-from memoryscope_rag.stores.elasticsearch.failures import elasticsearch_errors, response_error
+from memoryscope_rag.stores.elasticsearch.failures import elasticsearch_errors
 from memoryscope_rag.stores.elasticsearch.node import Node
 from memoryscope_rag.stores.elasticsearch.serializers import SERIALIZERS
 from memoryscope_rag.stores.elasticsearch.transport import RetryingTransport
-
-__all__ = [
-    "ServerVersion",
-    "check_server",
-    "connect",
-    "elasticsearch_errors",
-    "look_at",
-    "response_error",
-]
 
 OLDEST_SERVER = (8, 19)
 CONNECTIONS = 20

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from memoryscope_rag.errors import InvalidInput
-from memoryscope_rag.ports import EmbedderSpec, FloatArray, IndexedNode
+from memoryscope_rag.ports import EmbedderSpec, IndexedNode
 from memoryscope_rag.schema import MemoryNode, Message, Scope
 from memoryscope_rag.stores.columns import OPEN_END, OPEN_START
 from memoryscope_rag.stores.elasticsearch.cluster import Ref
-from memoryscope_rag.stores.encoding import unit_vectors, vector_blob, vectors_from_blobs
+from memoryscope_rag.stores.encoding import VectorPair, vector_blobs, vectors_from_blobs
 from memoryscope_rag.stores.rows import (
     MESSAGE_COLUMNS,
     NODE_COLUMNS,
@@ -118,23 +117,19 @@ def prepare(nodes: Sequence[IndexedNode], dimension: int | None) -> list[Prepare
     Raises:
         InvalidInput: a vector of the wrong shape, with NaN, or given to a store without model.
     """
-    turn = [item.vector for item in nodes]
-    context = [item.context_vector for item in nodes]
-    if dimension is None:
-        if any(vector is not None for vector in (*turn, *context)):
-            raise InvalidInput("vector", "this store was opened without an embedder")
-        dimension = 0
-    fields = (("vector", turn), ("context_vector", context))
-    encoded = [encode_vectors(field, vectors, dimension) for field, vectors in fields]
-    return [Prepared(*cells) for cells in zip(nodes, *encoded, strict=True)]
+    encoded = encode_vectors([(item.vector, item.context_vector) for item in nodes], dimension)
+    return [Prepared(item, *pair) for item, pair in zip(nodes, encoded, strict=True)]
 
 
 def encode_vectors(
-    field: str, vectors: Sequence[FloatArray | None], dimension: int
-) -> list[str | None]:
-    """Checked vectors as base64 of float16, ``None`` for ``None``. Raises InvalidInput."""
-    blobs = map(vector_blob, unit_vectors(field, vectors, dimension))
-    return [None if blob is None else base64.b64encode(blob).decode() for blob in blobs]
+    pairs: Sequence[VectorPair], dimension: int | None
+) -> list[tuple[str | None, str | None]]:
+    """As :func:`~memoryscope_rag.stores.encoding.vector_blobs`, in base64."""
+    return [(_text(turn), _text(context)) for turn, context in vector_blobs(pairs, dimension)]
+
+
+def _text(blob: bytes | None) -> str | None:
+    return None if blob is None else base64.b64encode(blob).decode()
 
 
 def merged_vectors(held: Vectors, model: str | None, new: Prepared) -> Vectors:

@@ -6,11 +6,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from memoryscope_rag.configs.model import ElasticsearchConfig
-from memoryscope_rag.stores.elasticsearch.connection import (
-    check_server,
-    connect,
-    elasticsearch_errors,
-)
+from memoryscope_rag.stores.elasticsearch.connection import check_server, connect
+from memoryscope_rag.stores.elasticsearch.failures import elasticsearch_errors
 
 _PAGE = 500
 _KEEP_ALIVE = "2m"

@@ -149,6 +149,18 @@ async def add_model(cluster: Cluster, spec: EmbedderSpec, *, active: bool) -> No
     await cluster.client.indices.put_mapping(index=alias, properties=properties, **options)
 
 
+async def remove(client: AsyncElasticsearch, prefix: str) -> None:
+    """Delete every index and template whose name begins with ``prefix`` and a hyphen."""
+    pattern = f"{prefix}-*"
+    # by their names, for a cluster may refuse to delete by a pattern
+    held = await client.indices.get(index=pattern, expand_wildcards="all")
+    if held.body:
+        await client.indices.delete(index=list(held.body))
+    found = await client.options(ignore_status=404).indices.get_index_template(name=pattern)
+    for template in found.body.get("index_templates", ()):
+        await client.indices.delete_index_template(name=template["name"])
+
+
 async def _versions(client: AsyncElasticsearch, alias: str) -> dict[str, Any]:
     """The mappings of the indices behind an alias, by name."""
     try:

@@ -63,12 +63,9 @@ from memoryscope_rag.stores.elasticsearch import (
 )
 from memoryscope_rag.stores.elasticsearch import search as searching
 from memoryscope_rag.stores.elasticsearch.cluster import Cluster
-from memoryscope_rag.stores.elasticsearch.connection import (
-    check_server,
-    connect,
-    elasticsearch_errors,
-)
+from memoryscope_rag.stores.elasticsearch.connection import check_server, connect
 from memoryscope_rag.stores.elasticsearch.documents import encode_vectors, scope_key
+from memoryscope_rag.stores.elasticsearch.failures import elasticsearch_errors
 from memoryscope_rag.stores.elasticsearch.freshness import Freshness
 from memoryscope_rag.stores.rows import micros
 
@@ -323,15 +320,11 @@ class ElasticsearchStore:
         spec = self._target or self._spec
         if spec is None:
             raise InvalidInput("vectors", "this store was opened without an embedder")
-        turn = [pair[0] for pair in vectors.values()]
-        context = [pair[1] for pair in vectors.values()]
-        encoded = zip(
-            vectors,
-            encode_vectors("vector", turn, spec.dimension),
-            encode_vectors("context_vector", context, spec.dimension),
-            strict=True,
-        )
-        texts = {name: (first or "", second or "") for name, first, second in encoded}
+        encoded = encode_vectors(list(vectors.values()), spec.dimension)
+        texts = {
+            name: (first or "", second or "")
+            for name, (first, second) in zip(vectors, encoded, strict=True)
+        }
         async with self._writing("storing vectors", scope):
             if not texts:
                 return 0

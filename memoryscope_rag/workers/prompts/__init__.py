@@ -13,14 +13,12 @@ from pathlib import Path
 from string import Template
 from typing import Any, Final
 
-import yaml
-
-from memoryscope_rag.configs.load import packaged_text
+from memoryscope_rag.configs.load import prompt_files
 from memoryscope_rag.errors import ConfigError, suggest
 from memoryscope_rag.ports import ChatMessage
 
 DEFAULT: Final = "en"
-_PACKAGED: Final = ("en", "zh")
+_PACKAGED: Final = (DEFAULT, "zh")
 _KEYS: Final = ("system", "user")
 
 
@@ -60,21 +58,15 @@ class Prompts:
         Raises:
             ConfigError: a file cannot be read, or holds what is no prompt.
         """
-        found = {
-            language: _parse(packaged_text("workers/prompts", f"{language}.yaml"), language, "")
-            for language in _PACKAGED
-        }
-        known = set(found[DEFAULT])
-        for path in sorted(folder.glob("*.yaml")) if folder is not None else ():
-            try:
-                text = path.read_text("utf-8")
-            except OSError as error:
-                raise ConfigError(f"cannot read prompts {path}: {error.strerror}") from None
-            mine = _parse(text, path.stem, str(path))
+        found: dict[str, dict[str, Prompt]] = {}
+        known: set[str] = set()
+        for language, where, tree in prompt_files("workers/prompts", _PACKAGED, folder):
+            mine = _checked(tree, language, where)
+            known = known or set(mine)  # those of the default language, which comes first
             for worker in mine:
                 if worker not in known:
-                    raise ConfigError(f"{path}: no prompt {worker!r}; {suggest(worker, known)}")
-            found[path.stem] = {**found.get(path.stem, {}), **mine}
+                    raise ConfigError(f"{where}: no prompt {worker!r}; {suggest(worker, known)}")
+            found[language] = {**found.get(language, {}), **mine}
         return cls(found)
 
     @property
@@ -90,14 +82,7 @@ class Prompts:
         raise ConfigError(f"no prompt {worker!r}; {suggest(worker, self._by_language[DEFAULT])}")
 
 
-def _parse(text: str, language: str, source: str) -> dict[str, Prompt]:
-    where = source or f"{language}.yaml"
-    try:
-        tree: Any = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{where}: not valid YAML: {error}") from None
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{where}: must map workers to prompts")
+def _checked(tree: dict[Any, Any], language: str, where: str) -> dict[str, Prompt]:
     prompts = {}
     for worker, parts in tree.items():
         if not isinstance(parts, dict) or set(parts) != set(_KEYS):

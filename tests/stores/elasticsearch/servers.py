@@ -21,6 +21,7 @@ import pytest
 
 from memoryscope_rag.configs.model import ElasticsearchConfig
 from memoryscope_rag.stores.elasticsearch.connection import connect
+from memoryscope_rag.stores.elasticsearch.indices import remove
 
 URL = "MEMORYSCOPE_TEST_ELASTICSEARCH_URL"
 COMMAND = "MEMORYSCOPE_TEST_ELASTICSEARCH_COMMAND"
@@ -182,18 +183,7 @@ def _ready(process: subprocess.Popen[str], complaints: IO[str]) -> Server:
 async def remove_indices(config: ElasticsearchConfig) -> None:
     """Delete what a store made under ``config.prefix``."""
     client = connect(config)
-    pattern = f"{config.prefix}-*"
     try:
-        # a wildcard would be refused by 'action.destructive_requires_name'
-        found = await client.indices.get(index=pattern, expand_wildcards="all")
-        if found.body:
-            await client.indices.delete(index=list(found.body))
-        lenient = client.options(ignore_status=404)
-        templates = await lenient.indices.get_index_template(name=pattern)
-        for template in templates.body.get("index_templates", ()):
-            await client.indices.delete_index_template(name=template["name"])
-        parts = await lenient.cluster.get_component_template(name=pattern)
-        for part in parts.body.get("component_templates", ()):
-            await client.cluster.delete_component_template(name=part["name"])
+        await remove(client, config.prefix)
     finally:
         await client.close()

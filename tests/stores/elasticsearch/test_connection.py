@@ -26,9 +26,8 @@ from memoryscope_rag.stores.elasticsearch.connection import (
     ServerVersion,
     check_server,
     connect,
-    elasticsearch_errors,
 )
-from memoryscope_rag.stores.elasticsearch.failures import response_error
+from memoryscope_rag.stores.elasticsearch.failures import elasticsearch_errors, response_error
 from memoryscope_rag.testing.scripted_server import (
     ScriptedServer,
     WireReply,

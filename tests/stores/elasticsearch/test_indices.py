@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
@@ -27,15 +25,7 @@ from memoryscope_rag.testing.samples import (
     message,
     vector,
 )
-
-
-@asynccontextmanager
-async def opened(config: ElasticsearchConfig) -> AsyncIterator[ElasticsearchStore]:
-    store = await ElasticsearchStore.open(config, embedder=SPEC)
-    try:
-        yield store
-    finally:
-        await store.close()
+from tests.stores.elasticsearch.writing import opening
 
 
 def request() -> SearchRequest:
@@ -44,7 +34,7 @@ def request() -> SearchRequest:
 
 def test_indices_are_versioned_strict_and_behind_aliases(config: ElasticsearchConfig) -> None:
     async def check() -> None:
-        async with opened(config) as store:
+        async with opening(config) as store:
             client = store._cluster.client
             found = (await client.indices.get(index=f"{config.prefix}-*")).body
             names = {
@@ -77,7 +67,7 @@ def test_a_migration_copies_and_switches(config: ElasticsearchConfig) -> None:
     async def check() -> None:
         random = Random(1)
         later = (*MIGRATIONS, Migration("m002_later", {"nodes": shout}))
-        async with opened(config) as store:
+        async with opening(config) as store:
             await store.append(ALICE, [entry(message(f"m{n}", "tea"), random) for n in range(30)])
             await store.add_nodes(ALICE, [indexed(fact("f"), random)])
             await store.update_node(ALICE, indexed(fact("f", "likes tea")), version=1)
@@ -116,7 +106,7 @@ def test_a_migration_copies_and_switches(config: ElasticsearchConfig) -> None:
 
 def test_an_index_of_others_is_refused(config: ElasticsearchConfig) -> None:
     async def check() -> None:
-        async with opened(config) as store:
+        async with opening(config) as store:
             client = store._cluster.client
             other = config.model_copy(update={"prefix": f"{config.prefix}-other"})
             await client.indices.create(index=f"{other.prefix}-nodes")
@@ -128,7 +118,7 @@ def test_an_index_of_others_is_refused(config: ElasticsearchConfig) -> None:
 
 def test_a_deleted_index_is_not_made_anew_by_a_write(config: ElasticsearchConfig) -> None:
     async def check() -> None:
-        async with opened(config) as store:
+        async with opening(config) as store:
             client = store._cluster.client
             await client.indices.delete(index=f"{config.prefix}-messages-v0001")
             with pytest.raises(StoreCorrupt):
@@ -141,7 +131,7 @@ def test_a_deleted_index_is_not_made_anew_by_a_write(config: ElasticsearchConfig
 
 def test_other_processes_writes_are_seen_without_waiting(config: ElasticsearchConfig) -> None:
     async def check() -> None:
-        async with opened(config) as writer, opened(config) as reader:
+        async with opening(config) as writer, opening(config) as reader:
             for number in range(5):
                 new = entry(message(f"m{number}", "tea"), Random(number))
                 await writer.append(ALICE, [new])
@@ -153,7 +143,7 @@ def test_other_processes_writes_are_seen_without_waiting(config: ElasticsearchCo
 
 def test_refreshes_are_few(config: ElasticsearchConfig) -> None:
     async def check() -> None:
-        async with opened(config) as store:
+        async with opening(config) as store:
             await store.append(ALICE, [entry(message("m", "tea"), Random(1))])
             refresh, count = store._cluster.refresh, 0
 
@@ -167,7 +157,7 @@ def test_refreshes_are_few(config: ElasticsearchConfig) -> None:
                 await asyncio.gather(*[store.search(ALICE, [request()]) for _ in range(10)])
             assert 2 <= count <= 4  # of two indices; those who wait share one
             eventual = config.model_copy(update={"consistency": "eventual"})
-            async with opened(eventual) as relaxed:
+            async with opening(eventual) as relaxed:
                 relaxed._cluster.refresh = counted  # type: ignore[method-assign]
                 before = count
                 await relaxed.append(ALICE, [entry(message("n", "tea"), Random(1))])

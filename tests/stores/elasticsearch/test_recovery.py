@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
@@ -16,20 +14,12 @@ from memoryscope_rag.ports import Changes
 from memoryscope_rag.stores.elasticsearch.cluster import Cluster, Write
 from memoryscope_rag.stores.elasticsearch.documents import message_ref, node_ref, scope_key
 from memoryscope_rag.stores.elasticsearch.store import ElasticsearchStore
-from memoryscope_rag.testing.samples import ALICE, SPEC, entry, fact, indexed, message
+from memoryscope_rag.testing.samples import ALICE, entry, fact, indexed, message
+from tests.stores.elasticsearch.writing import opening
 
 
 class Crash(Exception):
     """The process ends here."""
-
-
-@asynccontextmanager
-async def opened(config: ElasticsearchConfig) -> AsyncIterator[ElasticsearchStore]:
-    store = await ElasticsearchStore.open(config, embedder=SPEC)
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 async def crash_after(store: ElasticsearchStore, requests: int, call: Any) -> bool:
@@ -62,13 +52,13 @@ def test_an_append_that_crashed_anywhere_is_healed_by_repeating_it(
         for step in range(6):
             name = f"m{step}"
             new = entry(message(name, "ask now"), Random(step), pieces=2)
-            async with opened(config) as store:
+            async with opening(config) as store:
                 crashed = await crash_after(store, step, store.append(ALICE, [new]))
                 if crashed and step == 2:  # as if it had happened in the middle of the request
                     piece = node_ref(scope_key(ALICE), f"{name}#1")
                     await store._cluster.bulk([Write("delete", piece)])
             crashes += crashed
-            async with opened(config) as store:
+            async with opening(config) as store:
                 (done,) = await store.append(ALICE, [new])
                 assert done.status == ("stored" if crashed and step < 2 else "known")
                 pieces = await store.nodes(ALICE, [f"{name}#0", f"{name}#1"])
@@ -77,7 +67,7 @@ def test_an_append_that_crashed_anywhere_is_healed_by_repeating_it(
                     f"m{n}" for n in range(step + 1)
                 ]
         assert crashes == 3  # numbers, messages with nodes, the end
-        async with opened(config) as store:
+        async with opening(config) as store:
             assert await store.check() == ()
 
     asyncio.run(check())
@@ -88,7 +78,7 @@ def test_nodes_whose_message_a_crash_kept_back_are_taken_over(
 ) -> None:
     async def check() -> None:
         new = entry(message("m", "ask now"), Random(1), pieces=2)
-        async with opened(config) as store:
+        async with opening(config) as store:
             assert await crash_after(store, 2, store.append(ALICE, [new]))
             # as if the nodes' shard had been faster than the messages'
             await store._cluster.bulk([Write("delete", message_ref(scope_key(ALICE), "m"))])
@@ -103,7 +93,7 @@ def test_nodes_whose_message_a_crash_kept_back_are_taken_over(
 
 def test_two_writers_of_one_id(config: ElasticsearchConfig) -> None:
     async def check() -> None:
-        async with opened(config) as one, opened(config) as two:
+        async with opening(config) as one, opening(config) as two:
             for number in range(10):
                 name = f"m{number}"
                 same = number % 2 == 0
@@ -127,7 +117,7 @@ def test_two_writers_of_one_id(config: ElasticsearchConfig) -> None:
 
 def test_what_was_deleted_is_not_healed(config: ElasticsearchConfig) -> None:
     async def check() -> None:
-        async with opened(config) as store:
+        async with opening(config) as store:
             new = entry(message("m", "text"), Random(1))
             await store.append(ALICE, [new])
             await store.delete_nodes(ALICE, ["m#0"])
@@ -141,7 +131,7 @@ def test_what_was_deleted_is_not_healed(config: ElasticsearchConfig) -> None:
 def test_a_lost_answer_is_no_conflict(config: ElasticsearchConfig) -> None:
     async def check() -> None:
         random = Random(1)
-        async with opened(config) as store:
+        async with opening(config) as store:
             client = store._cluster.client
             send = client.bulk
 
@@ -174,7 +164,7 @@ def test_a_lost_answer_is_no_conflict(config: ElasticsearchConfig) -> None:
 
 def test_changes_are_taken_back_when_another_was_first(config: ElasticsearchConfig) -> None:
     async def check() -> None:
-        async with opened(config) as store, opened(config) as other:
+        async with opening(config) as store, opening(config) as other:
             await store.append(ALICE, [entry(message("m0"))])
             await store.add_nodes(ALICE, [indexed(fact(name), Random(1)) for name in "ab"])
             client = store._cluster.client
@@ -213,7 +203,7 @@ def test_a_fact_whose_message_is_forgotten_while_it_is_written(
     config: ElasticsearchConfig,
 ) -> None:
     async def check() -> None:
-        async with opened(config) as store, opened(config) as other:
+        async with opening(config) as store, opening(config) as other:
             await store.append(ALICE, [entry(message("m0")), entry(message("m1"))])
             client = store._cluster.client
             send, late = client.bulk, True
@@ -238,7 +228,7 @@ def test_a_fact_whose_message_is_forgotten_while_it_is_written(
 
 def test_check_tells_what_is_wrong(config: ElasticsearchConfig) -> None:
     async def check() -> None:
-        async with opened(config) as store:
+        async with opening(config) as store:
             await store.append(ALICE, [entry(message(f"m{n}"), Random(n)) for n in range(3)])
             await store.add_nodes(ALICE, [indexed(fact("f"))])
             await store.update_node(ALICE, indexed(fact("f", "new")), version=1)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 from random import Random
 
 from memoryscope_rag.configs.model import ElasticsearchConfig
@@ -18,7 +19,7 @@ from memoryscope_rag.stores.elasticsearch.store import ElasticsearchStore
 from memoryscope_rag.testing.samples import ALL_KINDS, SPEC
 from tests.stores.writer import SCOPE, numbered, say
 
-__all__ = ["SCOPE", "append", "entries", "names", "opened", "whole"]
+__all__ = ["SCOPE", "append", "entries", "names", "opened", "opening", "whole"]
 
 
 def names(prefix: str, count: int, first: int = 0) -> list[str]:
@@ -34,6 +35,16 @@ def entries(ids: Sequence[str]) -> list[LogEntry]:
 async def opened(config: ElasticsearchConfig) -> ElasticsearchStore:
     """The store of a test."""
     return await ElasticsearchStore.open(config, embedder=SPEC)
+
+
+@asynccontextmanager
+async def opening(config: ElasticsearchConfig) -> AsyncIterator[ElasticsearchStore]:
+    """The same for a block, closed at its end."""
+    store = await opened(config)
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 async def append(store: MemoryStore, ids: Sequence[str]) -> tuple[Recorded, ...]:
