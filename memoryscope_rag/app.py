@@ -15,17 +15,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 from zoneinfo import ZoneInfo
 
+from memoryscope_rag import lexical
 from memoryscope_rag.build import (
     build_embedder,
     build_generator,
+    build_memory,
     build_ranker,
     build_reranker,
     open_store,
@@ -35,6 +47,7 @@ from memoryscope_rag.configs.model import Config
 from memoryscope_rag.errors import (
     DuplicateId,
     InvalidInput,
+    MissingExtra,
     ModelError,
     StoreUnavailable,
     UnknownId,
@@ -44,17 +57,22 @@ from memoryscope_rag.operations.chat import Chat, ChatDelta, ChatOptions, ChatRe
 from memoryscope_rag.operations.consolidate import ConsolidationReport
 from memoryscope_rag.operations.foreground import Foreground
 from memoryscope_rag.operations.import_ import ImportReport, import_lines
+from memoryscope_rag.operations.memory_counts import count_memory
 from memoryscope_rag.operations.portability import export_lines
+from memoryscope_rag.operations.profiles import Profiles
 from memoryscope_rag.operations.record import index_fact, record
 from memoryscope_rag.operations.reembed import embed_missing, reembed
 from memoryscope_rag.operations.reflect import ReflectionReport
-from memoryscope_rag.operations.retrieve import build_retrieve, retrieve
+from memoryscope_rag.operations.refresh import RefreshReport
 from memoryscope_rag.operations.session_locks import SessionLocks
+from memoryscope_rag.operations.trusted_memory import TrustedMemory
 from memoryscope_rag.ports import (
     Clock,
+    Coverage,
     Embedder,
     Forgotten,
     Generator,
+    HistoryMemory,
     MemoryStore,
     NodeFilter,
     Page,
@@ -72,6 +90,7 @@ from memoryscope_rag.schema import (
     Message,
     Metadata,
     NewMessage,
+    Profile,
     Role,
     Scope,
     check_text,
@@ -81,6 +100,8 @@ from memoryscope_rag.temporal import find_times, reading
 from memoryscope_rag.workers.base import NO_PROMPTS, Deadline, Services
 from memoryscope_rag.workers.frontend import RetrievalState
 from memoryscope_rag.workers.prompts import Prompts
+
+_log = logging.getLogger(__name__)
 
 PATIENCE_S = 1.0
 """How long after its deadline a retrieval waits for a cluster."""
@@ -113,11 +134,17 @@ class AsyncMemoryScope:
         reranker: Reranker | None = None,
         generator: Generator | None = None,
         clock: Clock | None = None,
+        memory: HistoryMemory | None = None,
     ) -> None:
         self.config = config
         self._store = store
         self._embedder = embedder
         self._clock = clock or SystemClock()
+        self._memory = (
+            None
+            if memory is None
+            else TrustedMemory(memory, store, stale=lambda scope: self._backend.refresh_soon(scope))
+        )
         services = Services(
             store=store,
             ranker=build_ranker(config, embedder),
@@ -126,12 +153,13 @@ class AsyncMemoryScope:
             reranker=reranker,
             generator=generator,
             prompts=NO_PROMPTS if generator is None else Prompts.load(config.prompts),
+            memory=self._memory,
         )
         self._generator = generator
         self._reranker = reranker
         self._foreground = Foreground()
         self._backend = Backend(services, config, self._foreground)
-        self._retrieve = build_retrieve(services, config.retrieval.operation)
+        self._profiles = Profiles(services, config.retrieval)
         self._sessions = SessionLocks()
         self._closed = False
         self._chat = Chat(
@@ -148,6 +176,7 @@ class AsyncMemoryScope:
         reranker: Reranker | None = None,
         generator: Generator | None = None,
         clock: Clock | None = None,
+        memory: HistoryMemory | None = None,
         reembedding: bool = False,
     ) -> Self:
         """Open the memory kept at ``path``, made when it is missing.
@@ -155,9 +184,11 @@ class AsyncMemoryScope:
         ``path`` is an SQLite file, or the URL of an Elasticsearch cluster.
 
         ``config`` is what :func:`~memoryscope_rag.load_config` gives by default. ``embedder``,
-        ``reranker`` and ``generator`` stand in for those that the settings name, and are closed
-        with the application. ``reembedding`` opens a file whose vectors
-        are of another model, for :meth:`reembed` to make them anew.
+        ``reranker``, ``generator`` and ``memory`` (the beacon memories of all scopes) stand in for
+        those that the settings name, and are closed with the application. Where the packages of
+        beacon memory are not installed, a warning says so and all else works.
+        ``reembedding`` opens a file whose vectors are of another model, for :meth:`reembed` to make
+        them anew.
 
         Raises:
             ConfigError: a setting is wrong.
@@ -178,6 +209,7 @@ class AsyncMemoryScope:
             )
             generator = generator or await asyncio.to_thread(build_generator, config)
             reranker = reranker or await asyncio.to_thread(build_reranker, config)
+            memory = memory or await asyncio.to_thread(_memory_if_installed, config)
             return await asyncio.to_thread(
                 cls,
                 config,
@@ -186,8 +218,11 @@ class AsyncMemoryScope:
                 reranker=reranker,
                 generator=generator,
                 clock=clock,
+                memory=memory,
             )
         except BaseException:
+            if memory is not None:
+                await memory.close()
             if generator is not None:
                 await generator.close()
             if store is not None:
@@ -239,16 +274,16 @@ class AsyncMemoryScope:
         """
         return await self._record(list(messages), scope, made_up=False)
 
+    async def record_each(
+        self, messages: Iterable[NewMessage], *, scope: Scope | str
+    ) -> tuple[Recorded, ...]:
+        """As :meth:`record_many`, but a message whose id is taken is an outcome (``refused``)."""
+        return await self._outcomes(list(messages), scope, made_up=False)
+
     async def _record(
         self, batch: Sequence[NewMessage], scope: Scope | str, *, made_up: bool
     ) -> tuple[Recorded, ...]:
-        if not batch:
-            return ()
-        where = as_scope(scope)
-        async with self._sessions.hold(where, {message.session_id for message in batch}):
-            outcome = await record(self._store, self._embedder, where, batch, made_up=made_up)
-        new = sum(item.status in {"stored", "waiting"} for item in outcome)
-        self._backend.noticed(where, new)
+        outcome = await self._outcomes(batch, scope, made_up=made_up)
         refused = [item.message.id for item in outcome if item.status == "refused"]
         if refused:
             raise DuplicateId(
@@ -256,6 +291,19 @@ class AsyncMemoryScope:
                 f"{', '.join(map(repr, refused[:5]))} already recorded with other content; "
                 f"{len(batch) - len(refused)} of {len(batch)} messages are stored",
             )
+        return outcome
+
+    async def _outcomes(
+        self, batch: Sequence[NewMessage], scope: Scope | str, *, made_up: bool
+    ) -> tuple[Recorded, ...]:
+        if not batch:
+            return ()
+        where = as_scope(scope)
+        async with self._sessions.hold(where, {message.session_id for message in batch}):
+            outcome = await record(self._store, self._embedder, where, batch, made_up=made_up)
+        new = [item.message for item in outcome if item.status in {"stored", "waiting"}]
+        tokens = sum(lexical.estimate_tokens(message.content) for message in new)
+        self._backend.noticed(where, len(new), tokens)
         return outcome
 
     async def add_note(
@@ -380,7 +428,8 @@ class AsyncMemoryScope:
     ) -> Forgotten:
         """Remove messages, a session or all of a scope, and whatever rests on them.
 
-        Afterwards the text is in no file of the store; ``compact`` also shrinks the file.
+        Afterwards the text is in no file of the store, nor of the beacon memory, which reads again
+        what came after it when it is refreshed; ``compact`` also shrinks the file.
         Raises UnknownId for a message id that is not there, and InvalidInput unless exactly one
         of the three selections is made.
         """
@@ -405,7 +454,8 @@ class AsyncMemoryScope:
             # the turns after the forgotten ones had them in their vectors
             with contextlib.suppress(ModelError):
                 await embed_missing(self._store, self._embedder)
-        return forgotten
+        cleared = await self._backend.forgotten(where, everything=everything)
+        return forgotten if cleared else replace(forgotten, proven=False)
 
     # ------------------------------------------------------------ reading
 
@@ -426,6 +476,7 @@ class AsyncMemoryScope:
         current_session: str | None = None,
         floor: bool | None = None,
         explain: bool = False,
+        profile: Profile | None = None,
     ) -> Evidence:
         """The evidence in this scope that matters to ``query``, best first; maybe none.
 
@@ -440,6 +491,10 @@ class AsyncMemoryScope:
             current_session: the session the user is in; its last turns are not repeated.
             floor: whether a query with no answer in memory returns nothing.
             explain: fill ``parts`` and ``found_by`` of every item.
+            profile: how much is done, see :data:`~memoryscope_rag.schema.PROFILES`; by default
+                ``retrieval.profile`` of the settings.
+
+        Raises InvalidInput; StoreError.
         """
         settings = self.config.retrieval
         unknown = set(kinds) - set(KINDS)
@@ -473,7 +528,7 @@ class AsyncMemoryScope:
         with self._foreground:
             # a file answers late when it is cold, a cluster when it is away
             patience = PATIENCE_S if self.config.store.provider == "elasticsearch" else None
-            return await retrieve(self._retrieve, state, patience_s=patience)
+            return await self._profiles.retrieve(state, profile, patience_s=patience)
 
     async def chat(
         self,
@@ -563,7 +618,12 @@ class AsyncMemoryScope:
 
     async def stats(self, *, scope: Scope | str | None = None) -> StoreStats:
         """Counts of one scope, or of the whole store."""
-        return await self._store.stats(None if scope is None else as_scope(scope))
+        where = None if scope is None else as_scope(scope)
+        counts = await self._store.stats(where)
+        if self._memory is None:
+            return counts
+        scopes = await self._store.scopes() if where is None else (where,)
+        return replace(counts, memory=await count_memory(self._memory, self._store, scopes))
 
     async def generation(self, *, scope: Scope | str) -> int:
         """A counter that every write to the scope raises, by whatever process; cheap to ask for."""
@@ -582,6 +642,45 @@ class AsyncMemoryScope:
         """Turn observations into insights now. Raises StoreError; see the report for failures."""
         return await self._backend.reflect(as_scope(scope))
 
+    async def refresh(
+        self, *, scope: Scope | str, progress: Progress | None = None
+    ) -> RefreshReport:
+        """Let the beacon memory read what it does not cover; what became of it is in the report.
+
+        What was read is kept when this is broken off, and the next call goes on. ``progress`` is
+        called with the messages that are covered, and those of the log.
+
+        Raises:
+            ConfigError: ``memory.model`` names no model.
+            MissingExtra: what beacon memory needs is not installed.
+            StoreError: the store failed, or the memory's files.
+        """
+        if self._memory is None and self.config.memory.model is not None:
+            await asyncio.to_thread(build_memory, self.config)  # says what is missing
+        return await self._backend.refresh(as_scope(scope), progress=progress)
+
+    async def coverage(self, *, scope: Scope | str) -> Coverage:
+        """What the beacon memory holds of this scope; nothing where there is none."""
+        return Coverage() if self._memory is None else await self._memory.coverage(as_scope(scope))
+
+    async def attention(self, query: str, *, scope: Scope | str) -> Mapping[str, float]:
+        """By message id how much ``query`` draws attention there in the beacon memory, 0 for as
+        much as no query does; empty where there is no memory, or attention is not kept.
+
+        Raises ModelError.
+        """
+        if self._memory is None:
+            return {}
+        return await self._memory.attention(as_scope(scope), check_text("query", query))
+
+    async def drop_memory(self, *, scope: Scope | str) -> None:
+        """Remove the beacon memory of this scope; it is made anew from the log when refreshed.
+
+        Raises StoreError.
+        """
+        if self._memory is not None:
+            await self._memory.drop(as_scope(scope))
+
     async def retry_parked(self, *, scope: Scope | str) -> int:
         """Make parked messages pending again, for the next consolidation; how many there were."""
         where = as_scope(scope)
@@ -597,7 +696,7 @@ class AsyncMemoryScope:
         return await self._backend.flush(None if scope is None else as_scope(scope))
 
     async def start(self) -> None:
-        """Consolidate and reflect in the background from now on, as ``config.schedule`` says."""
+        """Consolidate, reflect and refresh in the background, as ``config.schedule`` says."""
         await self._backend.start()
 
     async def stop(self, *, wait: bool = True) -> None:
@@ -618,9 +717,10 @@ class AsyncMemoryScope:
         progress: Progress | None = None,
     ) -> ImportReport:
         """Read what :meth:`export` wrote. What cannot be read is reported; the rest goes in."""
-        return await import_lines(
-            self._store, self._embedder, as_scope(scope), lines, progress=progress
-        )
+        where = as_scope(scope)
+        report = await import_lines(self._store, self._embedder, where, lines, progress=progress)
+        self._backend.refresh_soon(where)
+        return report
 
     async def reembed(self, *, progress: Progress | None = None) -> int:
         """Give every node that lacks one a vector of the present model; how many got one.
@@ -646,10 +746,13 @@ class AsyncMemoryScope:
         self._closed = True
         try:
             await self._chat.finish()
+            await self._profiles.close()
             await self._backend.close()
             if self._generator is not None:
                 await self._generator.close()
         finally:
+            if self._memory is not None:
+                await self._memory.close()
             if self._reranker is not None:
                 self._reranker.close()
             await self._store.close()
@@ -673,6 +776,14 @@ class AsyncMemoryScope:
         local = said_at.astimezone(_zone(self.config.time_zone))
         times = find_times(content, reference=local, prefer=reading(content))
         return Event(times[0].interval, times[0].grain, times[0].recurrence) if times else None
+
+
+def _memory_if_installed(config: Config) -> HistoryMemory | None:
+    try:
+        return build_memory(config)
+    except MissingExtra as missing:
+        _log.warning("there is no beacon memory: %s", missing)
+        return None
 
 
 def _zone(name: str) -> ZoneInfo:

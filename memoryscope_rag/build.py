@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from memoryscope_rag.configs.load import packaged_text, read_secret
 from memoryscope_rag.configs.model import Config, EmbedderConfig, GeneratorConfig
@@ -15,6 +16,7 @@ from memoryscope_rag.ports import (
     Embedder,
     EmbedderSpec,
     Generator,
+    HistoryMemory,
     MemoryStore,
     Reranker,
     Sampling,
@@ -129,6 +131,33 @@ def build_reranker(config: Config) -> Reranker | None:
         inner = OpenAIReranker(model, base_url=str(settings.base_url), **options)
     attempts = settings.retries + 1
     return RetryingReranker(inner, RetryPolicy(attempts, settings.timeout_s * attempts))
+
+
+def build_memory(config: Config) -> HistoryMemory | None:
+    """The beacon memories of all scopes, ``None`` where ``config.memory.model`` names no model.
+
+    The model is opened when it is first needed. Prompts of one's own lie in the folder ``beacon``
+    of ``config.prompts``.
+
+    Raises:
+        ConfigError: a setting is wrong.
+        MissingExtra: torch or transformers is not installed.
+    """
+    if config.memory.model is None:
+        return None
+    from memoryscope_rag.models.torch_runtime import require_transformers
+
+    require_transformers("the beacon memory")
+    from memoryscope_rag.beacon.memories import BeaconMemories
+
+    prompts = None if config.prompts is None else config.prompts / "beacon"
+    return BeaconMemories(
+        config.memory,
+        config.memory_folder,
+        prompts=prompts if prompts is not None and prompts.is_dir() else None,
+        zone=ZoneInfo(config.time_zone),
+        models_dir=config.embedder.models_dir,
+    )
 
 
 async def open_store(

@@ -15,6 +15,7 @@ MemoryScopeError
 ├── ModelError                the world: a model or its server; has ``retryable``
 │   ├── ModelNotFound         the files are not here; says how to get them
 │   ├── ModelCorrupt          a file's checksum is not the pinned one
+│   ├── MemoryStale           the beacon memory holds what the log does not; it is refreshed
 │   └── BudgetExceeded        the money set aside for the model is spent
 ├── MalformedReply            a model's answer that no parser could read; keeps the text
 └── MissingExtra              also an ImportError; names the extra to install
@@ -116,6 +117,15 @@ class ModelNotFound(ModelError):
 
 class ModelCorrupt(ModelError):
     """A model file does not have the checksum that was pinned for it."""
+
+
+class MemoryStale(ModelError):
+    """The beacon memory of the scope holds what was forgotten since, and is not read until that
+    has been taken out of it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("the memory of this scope is being refreshed", retryable=True)
 
 
 class BudgetExceeded(ModelError):

@@ -1,4 +1,4 @@
-"""What the outside must look like: store, embedder, reranker, generator, clue source, clock.
+"""What the outside must look like: store, embedder, reranker, generator, history memory, clock.
 
 Protocols only; anything with these methods fits. Every store method but the administrative ones
 takes a :class:`~memoryscope_rag.schema.Scope` and can return nothing from another.
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from memoryscope_rag.schema import (
     Clue,
+    ClueKind,
     Interval,
     Kind,
     MemoryNode,
@@ -182,11 +183,85 @@ class Generator(Protocol):
     async def close(self) -> None: ...
 
 
-@runtime_checkable
-class ClueSource(Protocol):
-    """Something that knows the whole history and gives further queries for a question."""
+@dataclass(frozen=True, slots=True)
+class CoveredBlock:
+    """One block of a beacon memory: ``tokens`` raw tokens of ``message_ids`` kept at ``ratio``."""
 
-    async def clues(self, scope: Scope, query: str) -> Sequence[Clue]: ...
+    tokens: int
+    ratio: int
+    bytes: int
+    message_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What the beacon memory of a scope holds; the default is that of no memory.
+
+    ``message_ids`` are the messages that were read, in that order. ``rows`` is what a question
+    attends to, ``bytes`` the size on disk, what is kept of sessions for reading attention included.
+    ``tail_tokens`` wait for their block to be full. ``seconds`` were spent reading.
+    """
+
+    message_ids: tuple[str, ...] = ()
+    tokens: int = 0
+    rows: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    tail_tokens: int = 0
+    blocks: tuple[CoveredBlock, ...] = ()
+
+
+@runtime_checkable
+class HistoryMemory(Protocol):
+    """The beacon memories of all scopes: a model's compressed reading of each message log.
+
+    It knows no store: what it covers may be behind the log, or hold what was forgotten there since;
+    whoever asks compares.
+    """
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+        ...
+
+    async def coverage(self, scope: Scope) -> Coverage:
+        """What is covered at this moment. Opens no model. Raises StoreCorrupt, SchemaTooNew."""
+        ...
+
+    async def write(self, scope: Scope, messages: Sequence[Message], *, keep: int) -> Coverage:
+        """Make the memory one of its first ``keep`` messages and then ``messages``.
+
+        All of it or nothing: others see the old memory until it is done. What is not kept is read
+        again by nobody and lies in no file afterwards. The memory is within its budget then.
+
+        Raises:
+            InvalidInput: ``keep`` is more than there is, or a message is in it already.
+            ModelError: the model failed, or the history does not fit it at any ratio.
+            StoreError: the files cannot be written.
+        """
+        ...
+
+    async def drop(self, scope: Scope) -> None:
+        """Remove the memory of ``scope``, also those that other models made. Raises StoreError."""
+        ...
+
+    async def clues(self, scope: Scope, query: str, kinds: Sequence[ClueKind]) -> tuple[Clue, ...]:
+        """Clues of these kinds, in their order; none where nothing is covered.
+
+        Raises ModelError, StoreError.
+        """
+        ...
+
+    async def attention(self, scope: Scope, query: str) -> Mapping[str, float]:
+        """By message id how much ``query`` draws attention there: 0 as much as no query does.
+
+        Empty where nothing is covered, or attention is not kept. Raises ModelError, StoreError.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End what is running, which fails, and let go of the model."""
+        ...
 
 
 @runtime_checkable
@@ -259,6 +334,7 @@ class SearchRequest:
     ``neighbours`` turns of a hit in the same session join them.
     ``as_of`` asks for what was believed then; without it closed nodes are left out.
     ``during`` keeps only what was said or happened inside. ``session_id`` keeps one session.
+    The conversation nodes of ``messages`` (ids) are hits, too, if they pass all of this.
     """
 
     queries: tuple[Query, ...]
@@ -268,6 +344,7 @@ class SearchRequest:
     as_of: datetime | None = None
     during: Interval | None = None
     session_id: str | None = None
+    messages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -378,6 +455,29 @@ class OutboxStats:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryCounts:
+    """What the beacon memory of a scope, or those of all, hold together, and how they are used.
+
+    ``covered`` counts messages that they hold, ``lag`` those of the log that they do not.
+    ``seconds`` were spent reading. ``asked`` counts questions since the application was opened, in
+    all scopes: ``cached`` were answered before, ``refused`` met a memory that was being refreshed.
+    ``problem`` is why one of them cannot be read; it counts as holding nothing.
+    """
+
+    model: str
+    covered: int = 0
+    lag: int = 0
+    tokens: int = 0
+    rows: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    asked: int = 0
+    cached: int = 0
+    refused: int = 0
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StoreStats:
     """Counts of one scope, or of the whole store. ``bytes`` is the size on disk, whole store."""
 
@@ -391,6 +491,7 @@ class StoreStats:
     embedder: EmbedderSpec | None
     detail: Mapping[str, str] = field(default_factory=dict)
     outbox: OutboxStats | None = None
+    memory: MemoryCounts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,6 +539,10 @@ class MemoryStore(Protocol):
 
     async def get_messages(self, scope: Scope, ids: Sequence[str]) -> tuple[Message, ...]:
         """Messages by id, in the order of ``ids``; unknown ids are left out."""
+        ...
+
+    async def count(self, scope: Scope, up_to: int) -> int:
+        """How many messages have ``seq <= up_to``."""
         ...
 
     async def around(

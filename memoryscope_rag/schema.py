@@ -7,6 +7,7 @@ surrogates, NUL in an id, a naive datetime) is refused by the constructor with
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -26,8 +27,14 @@ MAX_CONTENT = 4_000_000
 Role = Literal["system", "user", "assistant", "tool"]
 Kind = Literal["conversation", "observation", "note", "insight"]
 MessageState = Literal["pending", "consolidated", "parked"]
+ClueKind = Literal["span", "surrogate", "draft"]
+Profile = Literal["fast", "read", "clues", "deep", "auto"]
 ROLES: tuple[Role, ...] = get_args(Role)
 KINDS: tuple[Kind, ...] = get_args(Kind)
+PROFILES: tuple[Profile, ...] = get_args(Profile)
+"""How much is done for an answer: ``fast`` asks no model, ``read`` reads what the query
+draws attention to in the beacon memory, ``clues`` also asks that for clues, ``deep`` searches once
+more for what the first evidence lacks, ``auto`` goes on from ``fast`` only where it is in doubt."""
 
 Metadata = Mapping[str, str | int | float | bool | None]
 _NO_METADATA: Metadata = MappingProxyType({})
@@ -101,6 +108,12 @@ class Scope:
         check_name("user_id", self.user_id)
         check_name("agent_id", self.agent_id)
         check_name("tenant_id", self.tenant_id)
+
+    @property
+    def digest(self) -> str:
+        """40 hex digits that stand for it where no id may stand, such as in the name of a file."""
+        whole = json.dumps([self.tenant_id, self.user_id, self.agent_id])
+        return hashlib.sha256(whole.encode()).hexdigest()[:40]
 
 
 class Grain(StrEnum):
@@ -283,14 +296,14 @@ class MemoryNode:
 
 @dataclass(frozen=True, slots=True)
 class Clue:
-    """Text from a :class:`~memoryscope_rag.ports.ClueSource`, used as one more query.
+    """Text from a :class:`~memoryscope_rag.ports.HistoryMemory`, used as one more query.
 
     ``provenance`` lists ids of messages that it leans on, ``blocks`` the numbers of the blocks of
     a beacon memory; both are empty where nothing that is remembered echoes it.
     """
 
     text: str
-    kind: Literal["span", "surrogate", "draft"]
+    kind: ClueKind
     weight: float = 1.0
     provenance: tuple[str, ...] = ()
     blocks: tuple[int, ...] = ()
@@ -336,7 +349,9 @@ class Evidence:
 
     ``items`` are in order of score. ``text`` is the packed block for a prompt, in time order,
     within the token budget. ``left_out`` names what a deadline or a failure kept from running.
-    ``timings`` are milliseconds a step.
+    ``timings`` are milliseconds a step. ``profile`` is what was done in the end. ``clues`` led the
+    search, the first is ``clue 1`` in an item's ``found_by``; ``unsupported`` counts those that
+    nothing in memory echoes, which did not.
     """
 
     query: str
@@ -346,6 +361,9 @@ class Evidence:
     intervals: tuple[Interval, ...] = ()
     left_out: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    profile: Profile = "fast"
+    clues: tuple[Clue, ...] = ()
+    unsupported: int = 0
 
     def __iter__(self) -> Iterator[EvidenceItem]:
         return iter(self.items)

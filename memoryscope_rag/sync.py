@@ -12,7 +12,9 @@ from collections.abc import (
     Generator,
     Iterable,
     Iterator,
+    Mapping,
 )
+from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -25,10 +27,13 @@ from memoryscope_rag.operations.chat import ChatDelta, ChatOptions, ChatReply
 from memoryscope_rag.operations.consolidate import ConsolidationReport
 from memoryscope_rag.operations.import_ import ImportReport
 from memoryscope_rag.operations.reflect import ReflectionReport
+from memoryscope_rag.operations.refresh import RefreshReport
 from memoryscope_rag.ports import (
     Clock,
+    Coverage,
     Embedder,
     Forgotten,
+    HistoryMemory,
     Page,
     Recorded,
     Reranker,
@@ -45,6 +50,7 @@ from memoryscope_rag.schema import (
     Message,
     Metadata,
     NewMessage,
+    Profile,
     Role,
     Scope,
 )
@@ -62,11 +68,14 @@ class _LoopThread:
         )
         self._thread.start()
 
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         if not self._thread.is_alive():
             work.close()
             raise StoreUnavailable("this memory is closed")
-        future = asyncio.run_coroutine_threadsafe(work, self.loop)
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        future = self.submit(work)
         try:
             return future.result()
         except BaseException:
@@ -123,6 +132,7 @@ class MemoryScope:
         reranker: Reranker | None = None,
         generator: ChatModel | None = None,
         clock: Clock | None = None,
+        memory: HistoryMemory | None = None,
         reembedding: bool = False,
     ) -> Self:
         """Open the memory kept at ``path``, an SQLite file or the URL of a cluster."""
@@ -136,6 +146,7 @@ class MemoryScope:
                     reranker=reranker,
                     generator=generator,
                     clock=clock,
+                    memory=memory,
                     reembedding=reembedding,
                 )
             )
@@ -180,6 +191,12 @@ class MemoryScope:
     ) -> tuple[Recorded, ...]:
         """Record messages in order; one outcome each."""
         return self._thread.call(self._inner.record_many(messages, scope=scope))
+
+    def record_each(
+        self, messages: Iterable[NewMessage], *, scope: Scope | str
+    ) -> tuple[Recorded, ...]:
+        """As :meth:`record_many`, but a message whose id is taken is an outcome (``refused``)."""
+        return self._thread.call(self._inner.record_each(messages, scope=scope))
 
     def add_note(
         self,
@@ -256,6 +273,7 @@ class MemoryScope:
         current_session: str | None = None,
         floor: bool | None = None,
         explain: bool = False,
+        profile: Profile | None = None,
     ) -> Evidence:
         """The evidence in this scope that matters to ``query``, best first; maybe none."""
         return self._thread.call(
@@ -274,6 +292,7 @@ class MemoryScope:
                 current_session=current_session,
                 floor=floor,
                 explain=explain,
+                profile=profile,
             )
         )
 
@@ -368,6 +387,22 @@ class MemoryScope:
         """Turn observations into insights now."""
         return self._thread.call(self._inner.reflect(scope=scope))
 
+    def refresh(self, *, scope: Scope | str, progress: Progress | None = None) -> RefreshReport:
+        """Let the beacon memory read what it does not cover now; resumes where it was stopped."""
+        return self._thread.call(self._inner.refresh(scope=scope, progress=progress))
+
+    def coverage(self, *, scope: Scope | str) -> Coverage:
+        """What the beacon memory holds of this scope; nothing where there is none."""
+        return self._thread.call(self._inner.coverage(scope=scope))
+
+    def attention(self, query: str, *, scope: Scope | str) -> Mapping[str, float]:
+        """By message id how much ``query`` draws attention there in the beacon memory."""
+        return self._thread.call(self._inner.attention(query, scope=scope))
+
+    def drop_memory(self, *, scope: Scope | str) -> None:
+        """Remove the beacon memory of this scope; it is made anew from the log when refreshed."""
+        self._thread.call(self._inner.drop_memory(scope=scope))
+
     def retry_parked(self, *, scope: Scope | str) -> int:
         """Make parked messages pending again, for the next consolidation; how many there were."""
         return self._thread.call(self._inner.retry_parked(scope=scope))
@@ -377,7 +412,7 @@ class MemoryScope:
         return self._thread.call(self._inner.flush(scope=scope))
 
     def start(self) -> None:
-        """Consolidate and reflect in the background from now on, as ``config.schedule`` says."""
+        """Consolidate, reflect and refresh in the background, as ``config.schedule`` says."""
         self._thread.call(self._inner.start())
 
     def stop(self, *, wait: bool = True) -> None:
@@ -387,6 +422,10 @@ class MemoryScope:
     def call(self, work: Callable[[AsyncMemoryScope], Coroutine[Any, Any, T]]) -> T:
         """Run what is written for an AsyncMemoryScope on the loop of this memory."""
         return self._thread.call(work(self._inner))
+
+    async def acall(self, work: Callable[[AsyncMemoryScope], Coroutine[Any, Any, T]]) -> T:
+        """As :meth:`call`, while the caller's event loop goes on; cancelling it ends the work."""
+        return await asyncio.wrap_future(self._thread.submit(work(self._inner)))
 
     def export(self, *, scope: Scope | str) -> Iterator[str]:
         """A scope as JSON lines: every message, every fact with its earlier versions."""

@@ -50,6 +50,24 @@ def test_o4_chat_with_memory() -> None:
     assert lines[7].endswith("| Bob] I moved to Oslo in March.")
 
 
+def test_o4_chat_with_clues() -> None:
+    lines = run("chat_with_clues.py").splitlines()
+    assert lines == [
+        "clue 1 (span): Clara teaches at a music school in Leeds",
+        "found by clue 1, attention: Clara plays the cello and teaches at a music school in Leeds.",
+        "bot: For your sister? Perhaps a new bow for her cello.",
+    ]
+
+
+def test_o4_documents() -> None:
+    lines = run("documents.py").splitlines()
+    assert lines[0].startswith("3 passages, ")
+    assert any("guide.md:" in line and "query" in line for line in lines)
+    asked = {line.partition("?")[0]: line for line in lines if "?" in line}
+    assert "Dogs are welcome" in asked["May I bring a dog"]
+    assert lines[-1].startswith("The first passage begins: ")
+
+
 def test_d10_j3_o4_a_worker_of_another_package(tmp_path: Path) -> None:
     package = EXAMPLES / "query_rewriting"
     project = tomllib.loads((package / "pyproject.toml").read_text("utf-8"))["project"]
@@ -68,10 +86,13 @@ def test_d10_j3_o4_a_worker_of_another_package(tmp_path: Path) -> None:
 
 def test_o4_every_example_is_run_here() -> None:
     names = {str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.py")}
+    names -= {"agentscope_agent.py", "autogen_agent.py"}  # run by "make test-adapters"
     assert names == {
         "async_backend.py",
+        "chat_with_clues.py",
         "chat_with_memory.py",
         "chatbot_backend.py",
+        "documents.py",
         "query_rewriting/query_rewriting.py",
         "query_rewriting/try_it.py",
     }

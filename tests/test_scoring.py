@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 
 import numpy as np
@@ -12,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memoryscope_rag.errors import ConfigError
+from memoryscope_rag.indexing import piece_id
 from memoryscope_rag.lexical import analyze
 from memoryscope_rag.ports import Candidates
-from memoryscope_rag.schema import Kind
+from memoryscope_rag.schema import MAX_NAME, Kind
 from memoryscope_rag.scoring import (
     SIGNALS,
     Calibration,
@@ -22,6 +25,9 @@ from memoryscope_rag.scoring import (
     LinearRanker,
     QueryFeatures,
     Scale,
+    attention_by_node,
+    confidence,
+    echo_strength,
     fit_listwise,
     listwise_loss,
     query_features,
@@ -130,6 +136,10 @@ def reference(c: Candidates, query: QueryFeatures, calibration: Calibration) -> 
             likeness.append(standard(own, turn) * lead)
         return max(likeness)
 
+    def nearness(i: int, intervals: Sequence[tuple[float, float]]) -> float:
+        gaps = [max(0.0, a - c.said_at[i], c.said_at[i] - b) for a, b in intervals]
+        return max((math.exp(-gap / (14 * 86_400)) for gap in gaps), default=0.0)
+
     result = []
     clues = range(1 + query.parts, c.dense.shape[0])
     for i in range(len(c)):
@@ -144,7 +154,7 @@ def reference(c: Candidates, query: QueryFeatures, calibration: Calibration) -> 
         speaker = 0.0
         if any(named) and not all(named) and c.speaker[i] >= 0:
             speaker = 1.0 if named[c.speaker[i]] else -1.0
-        gaps = [max(0.0, a - c.said_at[i], c.said_at[i] - b) for a, b in query.intervals]
+        time = nearness(i, query.intervals)
         values = {
             "dense": dense(0, i),
             "dense_parts": best_dense(i) - dense(0, i),
@@ -165,7 +175,7 @@ def reference(c: Candidates, query: QueryFeatures, calibration: Calibration) -> 
             "speaker": speaker,
             "length": length,
             "lexical_length": best_lexical(i) * length,
-            "time_said": max((math.exp(-gap / (14 * 86_400)) for gap in gaps), default=0.0),
+            "time_said": time,
             "time_event": 0.0,
             "clue_dense": max(0.0, *(dense(r, i) - best_dense(i) for r in clues), 0.0),
             "clue_lexical": max(0.0, *(lexical(r, i) - best_lexical(i) for r in clues), 0.0),
@@ -174,6 +184,8 @@ def reference(c: Candidates, query: QueryFeatures, calibration: Calibration) -> 
             "insight": float(c.kinds[i] == "insight"),
             "unspaced": float(query.unspaced),
             "unspaced_hop": hop(i) if query.unspaced else 0.0,
+            "attention": query.attention.get(c.ids[i], 0.0),
+            "clue_time": max(0.0, nearness(i, query.clue_intervals) - time),
         }
         result.append(
             [
@@ -202,7 +214,13 @@ def test_signals_equal_the_reference(
     parts = data.draw(st.integers(0, queries - 1))
     plain = query_features(text, candidates.speakers, parts=parts)
     query = QueryFeatures(
-        text, plain.names, plain.unspaced, parts, ((3 * 86_400.0, 5 * 86_400.0), (-math.inf, 10.0))
+        text,
+        plain.names,
+        plain.unspaced,
+        parts,
+        ((3 * 86_400.0, 5 * 86_400.0), (-math.inf, 10.0)),
+        ((9 * 86_400.0, math.inf),),
+        {name: 0.1 * place for place, name in enumerate(candidates.ids[::2])},
     )
     matrix = signals(candidates, query, CALIBRATION)
     assert matrix.shape == (count, len(SIGNALS))
@@ -237,6 +255,49 @@ def test_what_is_like_the_best_hit_comes_with_it_where_words_are_not_spaced() ->
     assert 0 < vying[1] < here[1]
     candidates.lexical[0] = 9.0
     assert not signals(candidates, query, CALIBRATION)[:, column].any()
+
+
+def test_a_message_that_was_not_read_counts_as_the_mean_of_the_others() -> None:
+    long = "m" * MAX_NAME
+    ids = ("a#0", "a#1", f"{piece_id(long, 0)}", "new#0")
+    turns = replace(make(4), ids=ids, seq=np.array([1, 1, 2, 3]))
+    found = attention_by_node({"a": 1.0, long: 3.0, "gone": 9.0}, turns)
+    third = pytest.approx(-2 / 3)
+    assert found == {"a#0": third, "a#1": third, ids[2]: pytest.approx(4 / 3)}  # the other: 0
+    assert attention_by_node({}, turns) == attention_by_node({"gone": 9.0}, turns) == {}
+    assert attention_by_node({"a": 1.0}, None, turns) == {}
+
+
+def test_a_fact_has_the_attention_of_its_turn() -> None:
+    turns = replace(make(2), ids=("a#0", "b#0"), seq=np.array([1, 2]))
+    facts = replace(
+        make(3),
+        ids=("f", "g", "n"),
+        kinds=("observation", "observation", "note"),
+        seq=np.array([2, 7, 2]),
+    )
+    found = attention_by_node({"a": 0.0, "b": 4.0}, turns, facts)
+    assert found == {"a#0": -2.0, "b#0": 2.0, "f": 2.0}
+
+
+def test_the_ranker_is_sure_where_few_stand_out() -> None:
+    assert confidence(np.zeros(0, dtype=np.float32)) == 0.0
+    assert confidence(np.zeros(100, dtype=np.float32)) == pytest.approx(0.05)
+    assert confidence(np.array([9.0, *[0.0] * 50], dtype=np.float32)) > 0.99
+    assert confidence(np.array([1.0, -np.inf], dtype=np.float32)) == pytest.approx(1.0)
+
+
+def test_an_echo_is_the_share_of_words_and_the_likeness_of_the_best() -> None:
+    candidates = replace(make(30, queries=2), population=30)
+    candidates.lexical[1] = 0.0
+    candidates.lexical[1, 4] = 2 * math.log(1 + 29.5 / 1.5)
+    candidates.dense[1, :] = np.nan
+    words = ["four words lisbon kitten"]
+    shares, deviations = echo_strength(candidates, words, 1, CALIBRATION)
+    assert shares.tolist() == [pytest.approx(0.5)]
+    assert deviations.tolist() == [-math.inf]
+    candidates.dense[1, 7] = CALIBRATION.dense.mean + 3 * CALIBRATION.dense.deviation
+    assert echo_strength(candidates, words, 1, CALIBRATION)[1][0] == pytest.approx(3.0, abs=1e-5)
 
 
 def test_no_candidates_no_rows() -> None:

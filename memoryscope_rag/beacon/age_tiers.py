@@ -8,7 +8,7 @@ have been made so in the first place. (Beacons of beacons are nothing that a mod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -25,8 +25,16 @@ HIGHEST_RATIO = 64
 """The most tokens that a row is made to stand for."""
 
 
+Size = Callable[[Block], int]
+"""Says how many bytes a block takes."""
+
+
 def fit(
-    engine: BeaconEngine, state: MemoryState, budget_bytes: int, recent_tokens: int
+    engine: BeaconEngine,
+    state: MemoryState,
+    budget_bytes: int,
+    recent_tokens: int,
+    size: Size = lambda block: block.nbytes,
 ) -> MemoryState:
     """``state`` within ``budget_bytes``, as large as that allows.
 
@@ -36,6 +44,7 @@ def fit(
 
     Args:
         budget_bytes: for :attr:`~memoryscope_rag.beacon.state.MemoryState.nbytes`.
+        size: of a block, where it is another one than that, such as that in a file.
 
     Raises:
         InvalidInput: the state is another engine's, its compressor can make nothing smaller, or
@@ -49,7 +58,7 @@ def fit(
         raise InvalidInput(
             "engine", f"its compressor {compressor.name} keeps every row; use select or beacons"
         )
-    ratios = _ratios(engine, state, budget_bytes, recent_tokens)
+    ratios = _ratios(engine, state, budget_bytes, recent_tokens, size)
     if ratios == [block.ratio for block in state.blocks]:
         return state
     if isinstance(compressor, Select):
@@ -57,7 +66,9 @@ def fit(
     return _read_again(engine, state, ratios)
 
 
-def _ratios(engine: BeaconEngine, state: MemoryState, budget: int, recent_tokens: int) -> list[int]:
+def _ratios(
+    engine: BeaconEngine, state: MemoryState, budget: int, recent_tokens: int, size: Size
+) -> list[int]:
     """The ratio that each block is to have."""
     ratios = [block.ratio for block in state.blocks]
     old = [
@@ -65,20 +76,23 @@ def _ratios(engine: BeaconEngine, state: MemoryState, budget: int, recent_tokens
         for number, block in enumerate(state.blocks)
         if block.end <= state.tokens - recent_tokens
     ]
-    size = state.nbytes
+    total = replace(state, blocks=()).nbytes + sum(map(size, state.blocks))
     for level in _levels(engine):
         for number in old:
-            if size <= budget:
+            if total <= budget:
                 return ratios
             if ratios[number] < level:
-                block = state.blocks[number]
-                size -= _bytes(engine, block, ratios[number]) - _bytes(engine, block, level)
+                now, then = (
+                    size(_at(engine, state.blocks[number], ratio))
+                    for ratio in (ratios[number], level)
+                )
+                total -= now - then
                 ratios[number] = level
-    if size > budget:
+    if total > budget:
         raise InvalidInput(
             "budget_bytes",
             f"is {budget}, but with its last {recent_tokens} tokens as they are this memory takes "
-            f"at least {size}",
+            f"at least {total}",
         )
     return ratios
 
@@ -94,10 +108,10 @@ def _levels(engine: BeaconEngine) -> Sequence[int]:
     return [ratio for ratio in every if settings.window // ratio > settings.window // (ratio + 1)]
 
 
-def _bytes(engine: BeaconEngine, block: Block, ratio: int) -> int:
-    """What ``block`` takes with ``ratio``."""
+def _at(engine: BeaconEngine, block: Block, ratio: int) -> Block:
+    """``block`` as it would be with ``ratio``, without content."""
     if ratio == block.ratio:
-        return block.nbytes
+        return block
     compressor = engine.encoder.compressor
     layers, heads, _, width = block.rows.keys.shape
     count = compressor.rows(block.tokens, ratio)
@@ -106,7 +120,7 @@ def _bytes(engine: BeaconEngine, block: Block, ratio: int) -> int:
     if not compressor.uses_beacons:
         sources = torch.empty((layers, heads, count), dtype=torch.int32, device="meta")
     repeats = compressor.uses_beacons
-    return replace(block, rows=Rows(rows, rows), repeats=repeats, sources=sources).nbytes
+    return replace(block, rows=Rows(rows, rows), ratio=ratio, repeats=repeats, sources=sources)
 
 
 # ---------------------------------------------------------------- beacon

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
+from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
-from typing import Final, Literal
 
 from memoryscope_rag.beacon.asking import replies
-from memoryscope_rag.beacon.clues import clue_lines
+from memoryscope_rag.beacon.clue_asking import CLUE_PROMPTS, clues_in
 from memoryscope_rag.beacon.echo import Echo, Ground
 from memoryscope_rag.beacon.engine import BeaconEngine, TokenizedMessage
 from memoryscope_rag.beacon.files.gist_files import read_gists, write_gists
@@ -30,17 +29,16 @@ from memoryscope_rag.beacon.state import MemoryState
 from memoryscope_rag.beacon.transcript import transcript_line
 from memoryscope_rag.errors import InvalidInput, StoreCorrupt, UnknownId
 from memoryscope_rag.models.chat_prompt import Prompt
+from memoryscope_rag.models.decoding import USUAL_REPLY
 from memoryscope_rag.ports import Reply, Sampling
-from memoryscope_rag.schema import Clue, NewMessage, check_name, check_text
+from memoryscope_rag.schema import Clue, ClueKind, NewMessage, check_name, check_text
 
-ClueKind = Literal["span", "surrogate", "draft"]
 LONGEST = 20_000_000
 """Characters of one text."""
-_KEYS: Final[Mapping[ClueKind, str]] = MappingProxyType(
-    {"span": "span", "surrogate": "sur", "draft": "qa"}
-)
 BRIEF, LONG = (Sampling(temperature=0.0, max_tokens=n) for n in (128, 512))
 """MemoRAG's lengths: of clues and answers, and of summaries."""
+SIDE_BY_SIDE = 4096
+"""Tokens of prompts and replies that one call of the model may hold, if there are several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,64 +223,109 @@ class MemoryCore:
 
     # ------------------------------------------------------------ asking
 
-    def clues(self, query: str, kinds: Sequence[ClueKind], given_up: GivenUp) -> tuple[Clue, ...]:
-        """Clues of these kinds, in their order; see :meth:`.BeaconMemory.clues`."""
-        _check_question("query", query)
-        state, language = self._held(), self._prompts.language(query)
-        known = (query, self._prompts.get("acknowledged", self._language))
-        asked = [
-            self._question(self._prompts.render(_KEYS[kind], language, question=query))
-            for kind in kinds
+    def clues(
+        self, queries: Sequence[str], kinds: Sequence[ClueKind], given_up: GivenUp
+    ) -> list[tuple[Clue, ...]]:
+        """Clues of these kinds for each query, in their order; see :meth:`.BeaconMemory.clues`."""
+        state = self._held()
+        asked = []
+        for query in queries:
+            _check_question("query", query)
+            language = self._prompts.language(query)
+            for kind in kinds:
+                prompt = self._prompts.render(CLUE_PROMPTS[kind], language, question=query)
+                asked.append(self._question(prompt))
+        told = iter(self._replies(state, asked, BRIEF, None, given_up))
+        return [
+            tuple(
+                clue
+                for kind, reply in zip(kinds, islice(told, len(kinds)), strict=True)
+                for clue in self._clues(state, query, kind, reply)
+            )
+            for query in queries
         ]
-        told = replies(self._engine, self.name, state, asked, BRIEF, given_up)
-        found = []
-        for kind, reply in zip(kinds, told, strict=True):
-            text = " ".join(reply.text.split()) if kind == "draft" else reply.text
-            for line in clue_lines(text, cut=reply.finish == "length", known=known):
-                ground = self._ground(state, line)
-                if ground.provenance or kind != "span":
-                    found.append(Clue(line, kind, 1.0, ground.provenance, ground.blocks))
-        return tuple(found)
 
     def answer(self, query: str, given_up: GivenUp) -> Reply:
         """See :meth:`.BeaconMemory.answer`."""
         _check_question("query", query)
         prompt = self._prompts.render("qa", self._prompts.language(query), question=query)
-        return self.generate(prompt, BRIEF, None, given_up)
+        return self.generate([prompt], BRIEF, None, given_up)[0]
 
     def summarize(self, given_up: GivenUp) -> Reply:
         """See :meth:`.BeaconMemory.summarize`."""
         self._held()
         prompt = self._prompts.render("sum", self._language)
-        return self.generate(prompt, LONG, None, given_up)
+        return self.generate([prompt], LONG, None, given_up)[0]
 
     def generate(
         self,
-        prompt: str,
+        prompts: Sequence[str],
         sampling: Sampling,
         repetition_penalty: float | None,
         given_up: GivenUp,
         *,
         use_memory: bool = True,
-    ) -> Reply:
-        """See :meth:`.BeaconMemory.generate`."""
-        _check_question("prompt", prompt)
+    ) -> list[Reply]:
+        """See :meth:`.BeaconMemory.generate_each`."""
+        for prompt in prompts:
+            _check_question("prompt", prompt)
         if use_memory:
-            state, asked = self._held(), self._question(prompt)
+            state, asked = self._held(), [self._question(prompt) for prompt in prompts]
         else:
             state = self._engine.empty()
-            asked = self._frame.alone(prompt, min(512, self._engine.model.capacity // 4))
-        return replies(
-            self._engine,
-            self.name,
-            state,
-            [asked],
-            sampling,
-            given_up,
-            repetition_penalty=repetition_penalty,
-        )[0]
+            kept = self._engine.model.capacity - self.longest_prompt(0)
+            asked = [self._frame.alone(prompt, kept) for prompt in prompts]
+        return self._replies(state, asked, sampling, repetition_penalty, given_up)
+
+    def longest_prompt(self, reply_tokens: int) -> int:
+        """See :meth:`.BeaconMemory.longest_prompt`."""
+        capacity = self._engine.model.capacity
+        return capacity - max(reply_tokens, min(512, capacity // 4))
+
+    def count_tokens(self, prompts: Sequence[str]) -> list[int]:
+        """See :meth:`.BeaconMemory.count_tokens`."""
+        return [self._frame.length(prompt) for prompt in prompts]
 
     # ------------------------------------------------------------ within
+
+    def _replies(
+        self,
+        state: MemoryState,
+        asked: Sequence[Prompt],
+        sampling: Sampling,
+        repetition_penalty: float | None,
+        given_up: GivenUp,
+    ) -> list[Reply]:
+        """A reply to each of ``asked``, short ones side by side: the cost grows with the square."""
+        longest = sampling.max_tokens or USUAL_REPLY
+        groups: list[list[Prompt]] = []
+        room = 0
+        for prompt in asked:
+            size = len(prompt.tokens) + longest
+            if size > room:
+                groups.append([])
+                room = SIDE_BY_SIDE
+            groups[-1].append(prompt)
+            room -= size
+        return [
+            reply
+            for some in groups
+            for reply in replies(
+                self._engine,
+                self.name,
+                state,
+                some,
+                sampling,
+                given_up,
+                repetition_penalty=repetition_penalty,
+            )
+        ]
+
+    def _clues(
+        self, state: MemoryState, query: str, kind: ClueKind, reply: Reply
+    ) -> Iterator[Clue]:
+        known = (query, self._prompts.get("acknowledged", self._language))
+        return clues_in(reply, kind, known, lambda line: self._ground(state, line))
 
     def _texts(
         self, history: str | Sequence[NewMessage], source: str, known: Collection[str]

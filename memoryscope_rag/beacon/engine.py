@@ -212,9 +212,13 @@ class BeaconEngine:
                 shift += span.end - span.start
             else:
                 spans.append(replace(span, start=span.start - shift, end=span.end - shift))
+        self.let_go()
+        return replace(self.append_ids(before, ids[stays].tolist()), spans=tuple(spans))
+
+    def let_go(self) -> None:
+        """Drop the copies of memories that are kept ready."""
         with self.alone():
             self._pasts.clear()
-        return replace(self.append_ids(before, ids[stays].tolist()), spans=tuple(spans))
 
     # ------------------------------------------------------------ answering
 

@@ -64,6 +64,11 @@ class Frame:
         """
         return self._maker.make([ChatMessage("user", question)], reply_tokens)
 
+    def length(self, question: str) -> int:
+        """Tokens of ``question`` without any memory."""
+        plain = self._maker.plain(question)
+        return len(self._maker.prompt(self._maker.written([ChatMessage("user", plain)])).tokens)
+
     def _written(self, language: str, question: str) -> str:
         context = fill(self._prompts.get("context", language), context=_TEXT)
         return self._maker.written(

@@ -8,7 +8,7 @@ training has seen, are not made.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from memoryscope_rag.beacon.engine import BeaconEngine, TokenizedMessage
@@ -48,6 +48,19 @@ class Memorizer:
             Stopped: ``stopped`` said so.
             ModelError: they do not fit the model.
         """
+        todo = 0
+        for step in self.steps(state, head, messages):
+            state, left = step
+            todo = max(todo, left)
+            progress(todo - left, todo)
+            if left and stopped():
+                raise Stopped
+        return state
+
+    def steps(
+        self, state: MemoryState, head: Sequence[int], messages: Sequence[TokenizedMessage]
+    ) -> Iterator[tuple[MemoryState, int]]:
+        """As :meth:`longer`, window by window, with the tokens that are left; the last has all."""
         total = (state.tokens or len(head)) + sum(len(message.ids) for message in messages)
         ratio = self._ratio(total)
         if state.tokens and ratio > (state.fixed_ratio or 0):
@@ -57,19 +70,16 @@ class Memorizer:
             state = replace(self._engine.empty(), fixed_ratio=ratio)
             state = self._engine.append_ids(state, head)
         waiting = deque(message for message in messages if message.ids)
-        todo = sum(len(message.ids) for message in waiting)
+        left = sum(len(message.ids) for message in waiting)
         settings = self._engine.encoder.settings
-        progress(0, todo)
-        left = todo
+        yield state, left
         while waiting:
-            if stopped():
-                raise Stopped
             prefix = settings.skip_first - len(state.prefix_ids)
             batch = _take(waiting, prefix + settings.window - len(state.tail_ids))
             state = self._engine.append(state, batch)
+            state = replace(state, spans=_merged(state.spans))
             left -= sum(len(message.ids) for message in batch)
-            progress(todo - left, todo)
-        return replace(state, spans=_merged(state.spans))
+            yield state, left
 
     def _ratio(self, tokens: int) -> int:
         """The lowest ratio at which a history of ``tokens`` tokens leaves room for a question."""

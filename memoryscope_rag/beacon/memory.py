@@ -7,43 +7,39 @@ back and forgotten, and asking leaves it as it was.
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import tzinfo
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypedDict, TypeVar, Unpack
 
-from memoryscope_rag.beacon.core import ClueKind, MemoryCore, MemoryStats
+from memoryscope_rag.beacon.core import MemoryCore, MemoryStats
 from memoryscope_rag.beacon.files.quantize import Encoding
 from memoryscope_rag.beacon.gist import WINDOW, longest_gist
 from memoryscope_rag.beacon.gist_writers import GeneratorGists
 from memoryscope_rag.beacon.memorizing import GivenUp, Progress
+from memoryscope_rag.beacon.model_thread import ModelThread
 from memoryscope_rag.beacon.opening import open_engine
 from memoryscope_rag.beacon.options import MemoryOptions, read_options
 from memoryscope_rag.beacon.prompts import MemoryPrompts
 from memoryscope_rag.beacon.state import MemoryState
-from memoryscope_rag.errors import InvalidInput, ModelError
-from memoryscope_rag.models.decoding import Stopped
-from memoryscope_rag.models.torch_runtime import TorchThread
+from memoryscope_rag.errors import InvalidInput
 from memoryscope_rag.ports import Generator, Reply, Sampling
-from memoryscope_rag.schema import Clue, NewMessage
+from memoryscope_rag.schema import Clue, ClueKind, NewMessage
 
-__all__ = ["BeaconMemory", "MemoryOptions", "MemoryStats", "Running"]
+__all__ = ["BeaconMemory", "MemoryOptions", "MemoryStats", "Place", "Running"]
 
 T = TypeVar("T")
 
 
-class Running(TypedDict, total=False):
+class Place(TypedDict, total=False):
     """Where and how a model runs.
 
     ``models_dir``: where model folders are, looked at first; ``cache_dir``: where pulled and
     converted models are. ``device``: of torch; ``threads``: of torch, 0 is half the cores.
     ``prompts``: a folder with ``LANGUAGE.yaml`` files in place of the packaged prompts. ``zone``:
-    in which the times of messages are written; as they have them by default. ``generator``: retells
-    windows for the compressor *gist* in place of the model; it is used in the event loop of this
-    call, and closing it is left to the caller.
+    in which the times of messages are written; as they have them by default.
     """
 
     models_dir: Path | None
@@ -52,6 +48,15 @@ class Running(TypedDict, total=False):
     threads: int
     prompts: Path | None
     zone: tzinfo | None
+
+
+class Running(Place, total=False):
+    """Where and how a memory's models run.
+
+    ``generator``: retells windows for the compressor *gist* in place of the model; it is used in
+    the event loop of this call, and closing it is left to the caller.
+    """
+
     generator: Generator | None
 
 
@@ -63,10 +68,9 @@ class BeaconMemory:
     event loops.
     """
 
-    def __init__(self, core: MemoryCore, thread: TorchThread) -> None:
+    def __init__(self, core: MemoryCore, thread: ModelThread) -> None:
         self._core = core
         self._thread = thread
-        self._closed = threading.Event()
 
     @classmethod
     async def open(
@@ -90,9 +94,10 @@ class BeaconMemory:
         if generator is not None and wanted.compressor != "gist":
             raise InvalidInput("generator", "retells windows; only the compressor 'gist' does")
         loop = asyncio.get_running_loop()
-        thread = TorchThread(f"memory-{Path(wanted.model).name}", running.get("threads", 0))
+        thread = ModelThread(Path(wanted.model).name, running.get("threads", 0))
 
-        def opening() -> MemoryCore:
+        def opening(given_up: GivenUp) -> MemoryCore:
+            del given_up
             engine, settled = open_engine(
                 wanted,
                 models_dir=running.get("models_dir"),
@@ -106,9 +111,9 @@ class BeaconMemory:
             return MemoryCore(engine, settled, prompts, running.get("zone"), summarise)
 
         try:
-            return cls(await asyncio.wrap_future(thread.submit(opening)), thread)
+            return cls(await thread.run(opening), thread)
         except BaseException:
-            thread.close(wait=False)
+            thread.stop()
             raise
 
     @classmethod
@@ -139,9 +144,7 @@ class BeaconMemory:
 
     async def close(self) -> None:
         """End what is running, which fails, and free the memory; a second call does nothing."""
-        self._closed.set()
-        self._thread.close(wait=False)
-        await asyncio.to_thread(self._thread.close)
+        await self._thread.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -257,6 +260,12 @@ class BeaconMemory:
             return await self._clues(query, "span", "surrogate", "draft")
         return await self._clues(query, "span", "surrogate")
 
+    async def clues_each(
+        self, queries: Sequence[str], kinds: Sequence[ClueKind]
+    ) -> list[tuple[Clue, ...]]:
+        """Clues of these kinds for each of ``queries``, side by side; as :meth:`clues`."""
+        return await self._run(lambda given_up: self._core.clues(queries, kinds, given_up))
+
     async def answer(self, query: str) -> Reply:
         """The answer, from memory alone. Raises as :meth:`generate`."""
         return await self._run(lambda given_up: self._core.answer(query, given_up))
@@ -285,9 +294,27 @@ class BeaconMemory:
         """
         return await self._run(
             lambda given_up: self._core.generate(
-                prompt, sampling, repetition_penalty, given_up, use_memory=use_memory
+                [prompt], sampling, repetition_penalty, given_up, use_memory=use_memory
+            )[0]
+        )
+
+    async def generate_each(
+        self, prompts: Sequence[str], *, sampling: Sampling = Sampling(), use_memory: bool = True
+    ) -> list[Reply]:
+        """As :meth:`generate`, each of ``prompts`` by itself, side by side."""
+        return await self._run(
+            lambda given_up: self._core.generate(
+                prompts, sampling, None, given_up, use_memory=use_memory
             )
         )
+
+    async def count_tokens(self, prompts: Sequence[str]) -> list[int]:
+        """The model's tokens of each as a prompt of its own, those of the template included."""
+        return await self._run(lambda given_up: self._core.count_tokens(prompts))
+
+    def longest_prompt(self, reply_tokens: int) -> int:
+        """Tokens of the longest prompt without memory that leaves room for such a reply."""
+        return self._core.longest_prompt(reply_tokens)
 
     # ------------------------------------------------------------ within
 
@@ -300,25 +327,8 @@ class BeaconMemory:
         )
 
     async def _clues(self, query: str, *kinds: ClueKind) -> tuple[Clue, ...]:
-        return await self._run(lambda given_up: self._core.clues(query, kinds, given_up))
+        return (await self.clues_each([query], kinds))[0]
 
     async def _run(self, work: Callable[[GivenUp], T]) -> T:
         """``work`` in the model's thread, told when nobody waits for it any more."""
-        given_up = threading.Event()
-        job = self._thread.submit(work, lambda: given_up.is_set() or self._closed.is_set())
-        try:
-            return await asyncio.wrap_future(job)
-        except Stopped:  # somebody waits, so it was not given up
-            raise self._was_closed() from None
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if self._closed.is_set() and task is not None and not task.cancelling():
-                raise self._was_closed() from None
-            raise
-        except RuntimeError as error:  # torch's, as for want of memory
-            raise ModelError(f"the model {self._core.name} failed: {error}") from error
-        finally:
-            given_up.set()
-
-    def _was_closed(self) -> ModelError:
-        return ModelError(f"the memory of {self._core.name} was closed")
+        return await self._thread.run(work)

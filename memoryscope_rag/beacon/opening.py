@@ -58,7 +58,7 @@ def open_engine(
     settings = replace(
         usual,
         window=window,
-        ratios=(0,) if name in ("full", "gist") else _ratios(options.ratio, window),
+        ratios=(0,) if name in ("full", "gist") else doubled_ratios(options.ratio, window),
         mix="adapt",
     )
     engine = BeaconEngine(
@@ -77,8 +77,8 @@ def _power(number: int) -> int:
     return 1 << max(1, number).bit_length() - 1
 
 
-def _ratios(lowest: int, window: int) -> tuple[int, ...]:
-    """``lowest`` and its doubles."""
+def doubled_ratios(lowest: int, window: int) -> tuple[int, ...]:
+    """``lowest`` and its doubles, as far as they divide ``window``."""
     higher = (lowest << power for power in range(1, HIGHEST.bit_length()))
     return (lowest, *(ratio for ratio in higher if ratio <= HIGHEST and window % ratio == 0))
 

@@ -36,14 +36,20 @@ def append_to_sessions(
     found = dict(sessions)
     new: dict[str, list[TokenizedMessage]] = {}
     for message in messages:
-        ids = plain_ids(engine, transcript_line(message, zone))
-        new.setdefault(message.session_id, []).append(TokenizedMessage(message.id, ids))
+        new.setdefault(message.session_id, []).append(session_line(engine, message, zone))
     for session, read in new.items():
         state = found.get(session)
         if state is None:
-            state = engine.append_ids(engine.empty(), _beginning(engine))
+            state = engine.append_ids(engine.empty(), beginning(engine))
         found[session] = engine.append(state, read)
     return found
+
+
+def session_line(
+    engine: BeaconEngine, message: NewMessage, zone: tzinfo | None = None
+) -> TokenizedMessage:
+    """``message`` as it stands in a session's memory."""
+    return TokenizedMessage(message.id, plain_ids(engine, transcript_line(message, zone)))
 
 
 def plain_ids(engine: BeaconEngine, text: str) -> list[int]:
@@ -54,7 +60,8 @@ def plain_ids(engine: BeaconEngine, text: str) -> list[int]:
     return found
 
 
-def _beginning(engine: BeaconEngine) -> list[int]:
+def beginning(engine: BeaconEngine) -> list[int]:
+    """The tokens that a session's memory begins with."""
     tokenizer = engine.tokenizer
     known = (tokenizer.bos_token_id, tokenizer.eos_token_id)
     return [token for token in known if token is not None][:1]

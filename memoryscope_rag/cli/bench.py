@@ -295,10 +295,14 @@ def speed(
     consolidations: Annotated[
         int, typer.Option(min=0, help="Scopes consolidated while others retrieve; 0: none.")
     ] = 100,
+    deadlines: Annotated[
+        int, typer.Option(min=0, help="Retrievals a deadline, with a memory that hangs; 0: none.")
+    ] = 100,
     as_json: JsonOption = False,
 ) -> None:
     """Milliseconds of retrieving, recording and opening; bytes a message.
 
+    Where memory.model names a beacon memory, also retrieval beside its refresh.
     With --store naming a cluster: on SQLite, and there beside it.
     """
     from memoryscope_rag.build import build_embedder
@@ -327,6 +331,8 @@ def speed(
                     queries=queries,
                     messages=messages,
                     consolidations=consolidations,
+                    deadlines=deadlines,
+                    memory=None if config.memory.model is None else config,
                     config=chosen,
                     say=lambda text: print(text, file=sys.stderr),
                 )

@@ -1,4 +1,4 @@
-"""bench readout, bench beacon: what the memory of a language model is worth, and its speed."""
+"""bench readout, clues, beacon: what the memory of a language model is worth, and its speed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import sys
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,25 @@ from memoryscope_rag.cli.output import is_terminal, say, say_json, table
 from memoryscope_rag.cli.settings import Settings, with_settings
 from memoryscope_rag.errors import InvalidInput
 
+SessionsOption = Annotated[
+    int | None, typer.Option(min=1, help="Only the first so many sessions of each history.")
+]
+QuestionsOption = Annotated[
+    int | None, typer.Option(min=1, help="At most so many questions of each history.")
+]
+OF_A_MEMORY = (
+    "model",
+    "compressor",
+    "ratio",
+    "window",
+    "adapter",
+    "encoding",
+    "budget_mb",
+    "recent_tokens",
+    "heads",
+)
+"""Settings that change what a memory says."""
+
 
 @with_settings(scope=False)
 def readout(
@@ -22,12 +41,8 @@ def readout(
     data: DataOption,
     model: Annotated[str, typer.Option(help="A chat model of this machine.")] = "",
     limit: LimitOption = None,
-    sessions: Annotated[
-        int | None, typer.Option(min=1, help="Only the first so many sessions of each history.")
-    ] = None,
-    questions: Annotated[
-        int | None, typer.Option(min=1, help="At most so many questions of each history.")
-    ] = None,
+    sessions: SessionsOption = None,
+    questions: QuestionsOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the chosen heads here.")
     ] = None,
@@ -63,6 +78,88 @@ def readout(
             embedder.close()
     if output is not None:
         output.write_text(heads.to_json(), "utf-8", newline="\n")
+    print(report.to_json() if as_json else report.table())
+
+
+@with_settings(scope=False)
+def clues(
+    settings: Settings,
+    data: DataOption,
+    memory: Annotated[
+        str, typer.Option(help="The chat model that remembers; none leaves it out.")
+    ] = "",
+    model: Annotated[
+        str, typer.Option(help="That knows nothing of the history; by default the same.")
+    ] = "",
+    url: Annotated[
+        str | None, typer.Option(help="Of a server that speaks Chat Completions, for --model.")
+    ] = None,
+    histories: Annotated[int | None, typer.Option(min=2, help="Only so many histories.")] = None,
+    sessions: SessionsOption = None,
+    questions: QuestionsOption = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="A folder from which an interrupted run goes on.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Clues and attention of a beacon memory on LoCoMo: what they add to the ranker."""
+    import asyncio
+    import tempfile
+
+    from memoryscope_rag.app import SystemClock
+    from memoryscope_rag.build import (
+        build_embedder,
+        build_generator,
+        build_memory,
+        build_ranker,
+    )
+    from memoryscope_rag.evaluation.clues import ClueModels, run_clues
+    from memoryscope_rag.evaluation.report import Report
+    from memoryscope_rag.models.chat_presets import DEFAULT_CHAT_MODEL
+
+    if url is not None and not model:
+        raise InvalidInput("--url", "needs the model's name on that server, --model")
+    config = settings.config()
+    name = memory or config.memory.model or DEFAULT_CHAT_MODEL
+    server: dict[str, Any] = {"provider": "transformers", "model": model or name}
+    if url is not None:
+        server = {"provider": "vllm", "model": model, "base_url": url}
+
+    async def work(folder: Path) -> Report:
+        kept = {"model": None if name == "none" else name, "folder": folder / "memory"}
+        remembering = config.model_copy(update={"memory": config.memory.model_copy(update=kept)})
+        writing = config.model_copy(
+            update={"generator": config.generator.model_copy(update=server)}
+        )
+        embedder = build_embedder(config)
+        models = ClueModels(
+            embedder=embedder,
+            ranker=build_ranker(config, embedder),
+            clock=SystemClock(),
+            memory=build_memory(remembering),
+            made_by=remembering.memory.model_dump_json(include=set(OF_A_MEMORY)),
+            generator=None if server["model"] == "none" else build_generator(writing),
+        )
+        try:
+            return await run_clues(
+                data,
+                models,
+                cache=cache,
+                histories=histories,
+                sessions=sessions,
+                questions=questions,
+                say=lambda text: print(text, file=sys.stderr),
+            )
+        finally:
+            if models.memory is not None:
+                await models.memory.close()
+            if models.generator is not None:
+                await models.generator.close()
+            if embedder is not None:
+                embedder.close()
+
+    with tempfile.TemporaryDirectory(prefix="memoryscope-rag-bench-") as temporary:
+        report = asyncio.run(work(cache or Path(temporary)))
     print(report.to_json() if as_json else report.table())
 
 

@@ -9,15 +9,21 @@ import typer
 from memoryscope_rag.cli import (
     backend,
     bench,
+    bench_memorag,
     bench_memory,
+    bench_service,
     chat,
     demo,
     doctor,
+    documents,
     importing,
     memorize,
+    memory,
+    memory_show,
     models,
     reading,
     retrieving,
+    serving,
     stores,
     writing,
 )
@@ -89,11 +95,19 @@ for _name, _command in (
     ("recall", memorize.recall),
     ("answer", memorize.answer),
     ("summarize", memorize.summarize),
+    ("ask", documents.ask),
+    ("serve", serving.serve),
     ("doctor", doctor.doctor),
 ):
     app.command(_name)(_command)
 bench.app.command("readout")(bench_memory.readout)
+bench.app.command("clues")(bench_memory.clues)
 bench.app.command("beacon")(bench_memory.beacon)
+bench.app.command("service")(bench_service.service)
+bench.app.command("memorag")(bench_memorag.memorag)
+memory.app.command("show")(memory_show.show)
 app.add_typer(models.app, name="models")
 app.add_typer(stores.app, name="store")
+app.add_typer(memory.app, name="memory")
+app.add_typer(serving.app, name="keys")
 app.add_typer(bench.app, name="bench")

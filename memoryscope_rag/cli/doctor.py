@@ -133,12 +133,15 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     yield from _models(config)
     yield _embedder(config)
     if config.store.provider == "sqlite":
-        yield _store(settings, config, config.store.path.is_file())
+        there = config.store.path.is_file()
+        yield _store(settings, config, there)
+        yield _memory(settings, config, there)
         return
     server, known = _server(config)
     yield server
     if known is not None:
         yield _store(settings, config, known)
+    yield _memory(settings, config, bool(known))
     yield _outbox(config)
 
 
@@ -237,6 +240,31 @@ def _store(settings: Settings, config: Config, there: bool) -> Finding:
         "store",
         "ok",
         f"{place}, {counts.bytes} bytes, {counts.messages} messages, sound",
+    )
+
+
+def _memory(settings: Settings, config: Config, there: bool) -> Finding:
+    """The beacon memory; its model is not opened."""
+    from memoryscope_rag.models.torch_runtime import require_transformers
+
+    if config.memory.model is None:
+        return Finding("beacon memory", "absent", "switched off: memory.model names no model")
+    try:
+        require_transformers("the beacon memory")
+        if not there:
+            return Finding("beacon memory", "absent", f"{config.memory.model} has read nothing yet")
+        with settings.open(embedding=False) as memory:
+            counts = memory.stats().memory
+    except (MemoryScopeError, ImportError) as error:
+        return Finding("beacon memory", "problem", str(error))
+    assert counts is not None  # what it takes is installed
+    if counts.problem is not None:
+        return Finding("beacon memory", "problem", counts.problem)
+    return Finding(
+        "beacon memory",
+        "ok",
+        f"{counts.model} in {config.memory_folder}: {counts.covered} messages, {counts.lag} not "
+        f"read yet; {counts.tokens} tokens in {counts.bytes} bytes",
     )
 
 

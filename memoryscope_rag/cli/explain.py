@@ -32,6 +32,8 @@ WORDS: Mapping[str, str] = MappingProxyType(
         "time_event": "happens in the time asked for, or near it",
         "clue_dense": "close to a clue",
         "clue_lexical": "shares words with a clue",
+        "clue_time": "said or happens in the time that a clue names, or near it",
+        "attention": "the question draws attention to it in the beacon memory",
         "observation": "is an observation",
         "note": "is a note",
         "insight": "is an insight",

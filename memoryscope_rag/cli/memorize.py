@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from memoryscope_rag.cli.documents import NO_MODEL, memorize_documents
 from memoryscope_rag.cli.output import one_line, progress, say, say_json, table
 from memoryscope_rag.cli.run import NOTHING
 from memoryscope_rag.cli.settings import Settings, with_settings
 from memoryscope_rag.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from memoryscope_rag.beacon.memory import BeaconMemory, MemoryStats, Running
+    from memoryscope_rag.beacon.memory import BeaconMemory, MemoryStats, Place
     from memoryscope_rag.beacon.options import MemoryOptions
     from memoryscope_rag.ports import Reply
     from memoryscope_rag.schema import Clue
 
 T = TypeVar("T")
+_MADE = ("adapter", "compressor", "ratio", "window")
 LoadOption = Annotated[Path, typer.Option("--load", help="The folder that memorize saved.")]
 ModelOption = Annotated[
     str | None,
@@ -51,25 +53,39 @@ def memorize(
     window: Annotated[
         int | None, typer.Option(min=1, help="Tokens that are compressed or retold together.")
     ] = None,
+    by_generator: Annotated[
+        bool, typer.Option("--by-generator", help="The settings' chat model retells windows.")
+    ] = False,
     dtype: Annotated[str, typer.Option(help="On disk: bf16, fp32, int8 or int4.")] = "bf16",
     device: DeviceOption = "cpu",
     threads: ThreadsOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Read files into the memory of a language model and save it. Columns: what, how much."""
+    """Read files into the memory of a language model and save it. Columns: what, how much.
+
+    Unless there is no embedder, they are cut into passages that can be found, too.
+    """
     from memoryscope_rag.beacon.options import holds_memory
+    from memoryscope_rag.documents.memory_files import holds_documents
     from memoryscope_rag.documents.reading import read_document
 
     made = (adapter, compressor, ratio, window)
     if append and any(one is not None for one in made):
         raise InvalidInput("--append", "keeps compressor, adapter, ratio and window as they are")
-    if not append and holds_memory(save):
+    held = holds_documents(save)
+    if not append and (held or holds_memory(save)):
         raise InvalidInput("--save", f"{save} holds a memory; go on with --append, or remove it")
     texts = {str(file): read_document(file) for file in files}
     if len(texts) < len(files):
         raise InvalidInput("files", "name one file twice")
-    chosen = _options(model, adapter, compressor, ratio, window)
-    place = _running(settings, device, threads)
+    chosen = (
+        None if model == NO_MODEL else memory_options(model, adapter, compressor, ratio, window)
+    )
+    if chosen is None and any(one is not None for one in made):
+        raise InvalidInput("--model", f"is {NO_MODEL!r}: there are no {', '.join(_MADE)} then")
+    if by_generator and (chosen is None or compressor not in (None, "gist")):
+        raise InvalidInput("--by-generator", "is for --compressor gist with a model")
+    config, place = settings.config(), _running(settings, device, threads)
 
     # torch comes with these, seconds later
     from memoryscope_rag.beacon.files.quantize import ENCODINGS
@@ -80,6 +96,20 @@ def memorize(
         raise InvalidInput("--dtype", f"{dtype!r} is unknown; known: {', '.join(ENCODINGS)}")
 
     async def work() -> MemoryStats:
+        if chosen is None or (held if append else config.embedder.name != NO_MODEL):
+            return await memorize_documents(
+                config,
+                texts,
+                save,
+                append=append,
+                options=chosen,
+                model=model,
+                by_generator=by_generator,
+                encoding=encoding,
+                place=place,
+            )
+        if by_generator:
+            raise InvalidInput("--by-generator", "needs an embedder, for documents are searched")
         if append:
             opening = BeaconMemory.load(save, model=model, **place)
         else:
@@ -155,19 +185,20 @@ def summarize(
     _say(_asked(settings, load, model, device, threads, lambda m: m.summarize()))
 
 
-def _running(settings: Settings, device: str, threads: int) -> Running:
+def _running(settings: Settings, device: str, threads: int) -> Place:
     """Where the model runs."""
     folder = settings.config().embedder.models_dir
     return {"models_dir": folder, "device": device, "threads": threads}
 
 
-def _options(
+def memory_options(
     model: str | None,
     adapter: Path | None,
     compressor: str | None,
     ratio: int | None,
     window: int | None,
 ) -> MemoryOptions:
+    """What was chosen; the rest as it is by default."""
     from memoryscope_rag.beacon.options import MemoryOptions
 
     chosen: dict[str, Any] = {

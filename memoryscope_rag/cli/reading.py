@@ -13,7 +13,7 @@ from memoryscope_rag.cli.settings import Settings, moment, with_settings
 from memoryscope_rag.errors import InvalidInput, suggest
 
 if TYPE_CHECKING:
-    from memoryscope_rag.ports import OutboxStats, StoreStats
+    from memoryscope_rag.ports import MemoryCounts, OutboxStats, StoreStats
     from memoryscope_rag.schema import Kind, MemoryNode
 
 KindOption = Annotated[
@@ -185,6 +185,20 @@ def stat_rows(counts: StoreStats) -> dict[str, Any]:
         "dimension": embedder.dimension if embedder is not None else None,
         **{f"detail.{name}": value for name, value in sorted(counts.detail.items())},
         **(_outbox_rows(counts.outbox) if counts.outbox is not None else {}),
+        **(_memory_rows(counts.memory) if counts.memory is not None else {}),
+    }
+
+
+def _memory_rows(memory: MemoryCounts) -> dict[str, Any]:
+    return {
+        "memory.model": memory.model,
+        "memory.covered": memory.covered,
+        "memory.lag": memory.lag,
+        "memory.tokens": memory.tokens,
+        "memory.rows": memory.rows,
+        "memory.bytes": memory.bytes,
+        "memory.seconds": round(memory.seconds, 1),
+        **({"memory.problem": memory.problem} if memory.problem is not None else {}),
     }
 
 

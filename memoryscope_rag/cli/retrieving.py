@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import tzinfo
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -23,7 +23,7 @@ from memoryscope_rag.cli.run import NOTHING
 from memoryscope_rag.cli.settings import Settings, moment, with_settings
 
 if TYPE_CHECKING:
-    from memoryscope_rag.schema import Evidence, Interval
+    from memoryscope_rag.schema import Evidence, Interval, Profile
 
 
 @with_settings()
@@ -50,6 +50,9 @@ def retrieve(
     no_floor: Annotated[
         bool, typer.Option("--no-floor", help="Show the best items even if none fits.")
     ] = False,
+    profile: Annotated[
+        str | None, typer.Option(help="How much is done: fast, read, clues, deep or auto.")
+    ] = None,
     packed: Annotated[
         bool, typer.Option("--text", help="Only the packed block for a prompt.")
     ] = False,
@@ -78,6 +81,7 @@ def retrieve(
             session_id=session,
             floor=False if no_floor else None,
             explain=explain,
+            profile=cast("Profile | None", profile),  # retrieve refuses what is none
         )
     if as_json:
         say_json(to_dict(evidence))
@@ -140,6 +144,22 @@ def _explain(evidence: Evidence, zone: tzinfo) -> None:
             ],
         )
     say()
+    if evidence.clues:
+        table(
+            ("clue", "kind", "found", "leans on", "text"),
+            [
+                (
+                    f"clue {number}",
+                    clue.kind,
+                    ", ".join(f"#{rank}" for rank in _found(evidence, f"clue {number}")),
+                    ", ".join(clue.provenance),
+                    clue.text,
+                )
+                for number, clue in enumerate(evidence.clues, 1)
+            ],
+        )
+    if evidence.unsupported:
+        say(f"clues that nothing in memory echoes: {evidence.unsupported}")
     for interval in evidence.intervals:
         say(f"time asked for: {_span(interval, zone)}")
     for reason in evidence.left_out:
@@ -147,6 +167,12 @@ def _explain(evidence: Evidence, zone: tzinfo) -> None:
     spent = ", ".join(f"{name} {ms:.1f}" for name, ms in evidence.timings.items())
     say(f"milliseconds: {spent}")
     say(f"packed text: {evidence.tokens} tokens")
+    say(f"profile: {evidence.profile}")
+
+
+def _found(evidence: Evidence, name: str) -> list[int]:
+    """The ranks of the items that the query ``name`` found."""
+    return [rank for rank, item in enumerate(evidence.items, 1) if name in item.found_by]
 
 
 def _span(interval: Interval, zone: tzinfo) -> str:
@@ -191,6 +217,18 @@ def to_dict(evidence: Evidence) -> dict[str, Any]:
             }
             for interval in evidence.intervals
         ],
+        "profile": evidence.profile,
+        "clues": [
+            {
+                "text": clue.text,
+                "kind": clue.kind,
+                "weight": clue.weight,
+                "provenance": list(clue.provenance),
+                "blocks": list(clue.blocks),
+            }
+            for clue in evidence.clues
+        ],
+        "unsupported": evidence.unsupported,
         "left_out": list(evidence.left_out),
         "timings_ms": {name: round(ms, 3) for name, ms in evidence.timings.items()},
     }

@@ -257,6 +257,15 @@ class RerankerConfig(_Strict):
         return self
 
 
+class AutoConfig(_Strict):
+    """What the profile ``auto`` does where it is in doubt."""
+
+    then: Literal["read", "clues", "deep"] = Field("read", description="the profile it goes on to")
+    below: float = Field(
+        0.5, ge=0, le=1, description="confidence in the first five below which it goes on"
+    )
+
+
 class RetrievalConfig(_Strict):
     """How evidence is found."""
 
@@ -266,6 +275,39 @@ class RetrievalConfig(_Strict):
     budget_tokens: int = Field(1500, ge=0, description="tokens of packed evidence at most")
     budget_ms: float | None = Field(None, gt=0, description="deadline of a retrieval, ms")
     floor: bool = Field(True, description="return nothing when nothing fits the query")
+    profile: Literal["fast", "read", "clues", "deep", "auto"] | None = Field(
+        None, description="how much is done; auto where there is a beacon memory, else fast"
+    )
+    auto: AutoConfig = AutoConfig()
+
+
+class MemoryConfig(_Strict):
+    """The beacon memory: which model remembers whole histories, and how."""
+
+    model: str | None = Field(
+        None, description="chat model, such as smollm2-135m-instruct; none: no beacon memory"
+    )
+    compressor: Literal["beacon", "select", "full"] | None = Field(
+        None, description="what is kept of a full window; by default what suits the model"
+    )
+    ratio: int = Field(4, ge=1, le=64, description="tokens a kept row, at least")
+    window: int | None = Field(None, ge=2, description="tokens that are compressed together")
+    adapter: FilePath | None = Field(None, description="folder with trained beacons")
+    folder: FilePath | None = Field(None, description="of the files; default: beside the store")
+    encoding: Literal["bf16", "int8", "int4"] = Field("int8", description="of rows on disk")
+    budget_mb: int | None = Field(
+        None, ge=1, description="of one scope, MiB; what is older is compressed further"
+    )
+    recent_tokens: int = Field(32_768, ge=0, description="last tokens that the budget spares")
+    disk_mb: int | None = Field(None, ge=1, description="of all scopes, MiB; rebuilt when asked")
+    host_mb: int = Field(4096, ge=16, description="of files kept mapped, MiB")
+    device_mb: int = Field(2048, ge=16, description="of memories kept ready, MiB")
+    read: bool = Field(True, description="keep sessions so that attention can be read")
+    heads: FilePath | None = Field(None, description="made by 'bench readout'; default: packaged")
+    threads: int = Field(0, ge=0, description="of torch; 0 is half the cores")
+    device: str = Field("cpu", description="of torch, such as cuda")
+    step_tokens: int = Field(1024, ge=64, description="tokens read before others have their turn")
+    lease_s: float = Field(120.0, gt=0, description="how long a dead process keeps its scope")
 
 
 class ChatConfig(_Strict):
@@ -285,6 +327,10 @@ class ScheduleConfig(_Strict):
     after_idle_s: float = Field(20.0, gt=0, description="or when none came for so many seconds")
     consolidate_every_s: float = Field(60.0, gt=0, description="or when one waited so long")
     reflect_every_s: float = Field(900.0, gt=0, description="reflect so long after new facts")
+    refresh_after_tokens: int = Field(
+        512, ge=1, description="refresh the beacon memory after so many"
+    )
+    refresh_every_s: float = Field(120.0, gt=0, description="or when one message waited so long")
     tick_s: float = Field(1.0, gt=0, description="seconds between looks at what is due")
     workers: int = Field(2, ge=1, description="scopes that are worked on at the same time")
     backoff_s: float = Field(5.0, gt=0, description="wait after a failure, doubled by the next")
@@ -315,6 +361,22 @@ class ReflectionConfig(_Strict):
     lease_s: float = Field(120.0, gt=0, description="how long a dead process keeps its scope")
 
 
+class ServiceConfig(_Strict):
+    """What the HTTP service allows its callers; each worker process counts by itself."""
+
+    state: FilePath | None = Field(
+        None, description="file of API keys and outcomes; default: beside the store"
+    )
+    body_mb: int = Field(8, ge=1, le=1024, description="of a request's body, MiB")
+    rate_per_s: float = Field(200.0, gt=0, description="requests of one key, lasting")
+    burst: int = Field(400, ge=1, description="requests of one key at once")
+    connections: int = Field(1024, ge=1, description="open at once; more are turned away")
+    head_s: float = Field(10.0, gt=0, description="for the head of a request to arrive, seconds")
+    body_s: float = Field(30.0, gt=0, description="for its body, and for a client to read on")
+    stop_s: float = Field(20.0, ge=0, description="for requests under way when it stops, seconds")
+    telemetry: bool = Field(False, description="OpenTelemetry, as its own OTEL_* variables say")
+
+
 class Config(_Strict):
     """All settings."""
 
@@ -323,12 +385,24 @@ class Config(_Strict):
     generator: GeneratorConfig = GeneratorConfig()
     reranker: RerankerConfig = RerankerConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
+    memory: MemoryConfig = MemoryConfig()
     consolidation: ConsolidationConfig = ConsolidationConfig()
     chat: ChatConfig = ChatConfig()
     reflection: ReflectionConfig = ReflectionConfig()
     schedule: ScheduleConfig = ScheduleConfig()
+    service: ServiceConfig = ServiceConfig()
     prompts: FilePath | None = Field(None, description="folder of LANGUAGE.yaml prompt files")
     time_zone: TimeZone = Field("UTC", description="zone that 'yesterday' is meant in")
+
+    @property
+    def memory_folder(self) -> Path:
+        """Where the beacon memories lie: beside the store unless ``memory.folder`` names it."""
+        if self.memory.folder is not None:
+            return self.memory.folder
+        store = self.store
+        if store.provider == "sqlite":
+            return store.path.with_name(f"{store.path.name}-memory")
+        return Path(f"{store.elasticsearch.prefix}-memory")
 
     def dump(self) -> dict[str, Any]:
         """All settings as plain data, secrets redacted."""

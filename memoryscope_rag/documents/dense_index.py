@@ -16,7 +16,7 @@ from memoryscope_rag.documents.chunking import Chunk, chunk_text
 from memoryscope_rag.documents.fusion import reciprocal_rank_fusion
 from memoryscope_rag.documents.vectors import Device, IndexOptions, Vectors
 from memoryscope_rag.errors import InvalidInput, ModelError
-from memoryscope_rag.ports import Embedder, FloatArray
+from memoryscope_rag.ports import Embedder, EmbedderSpec, FloatArray
 from memoryscope_rag.schema import check_text
 
 
@@ -47,6 +47,7 @@ class DenseIndex:
         """
         self._embedder = embedder
         self._options = options or IndexOptions()
+        self._device: Device = device
         self._vectors = Vectors(embedder.spec.dimension, self._options, device)
         self._chunks: tuple[Chunk, ...] = ()
         self._lock = threading.Lock()
@@ -55,6 +56,11 @@ class DenseIndex:
     def options(self) -> IndexOptions:
         """How it cuts and compares."""
         return self._options
+
+    @property
+    def spec(self) -> EmbedderSpec:
+        """Of the embedder."""
+        return self._embedder.spec
 
     @property
     def chunks(self) -> tuple[Chunk, ...]:
@@ -142,6 +148,16 @@ class DenseIndex:
                 tokens -= chunk.tokens
         return tuple(sorted(chosen.values(), key=lambda chunk: chunk.index))
 
+    def empty(self) -> DenseIndex:
+        """An index of its own without chunks, of the same embedder and options."""
+        return DenseIndex(self._embedder, self._options, device=self._device)
+
+    async def copy(self) -> DenseIndex:
+        """An index of its own with the same chunks; the vectors are copied, not made anew."""
+        result = self.empty()
+        result._vectors, result._chunks = await asyncio.to_thread(self._copied)
+        return result
+
     async def save(self, folder: str | Path) -> None:
         """Write the index to ``folder``, in place of one that is there.
 
@@ -168,6 +184,7 @@ class DenseIndex:
         """
         saved = await asyncio.to_thread(index_files.load, Path(folder), embedder.spec, device)
         result = cls(embedder, saved.options, device="cpu")
+        result._device = device
         result._vectors, result._chunks = saved.vectors, saved.chunks
         return result
 
@@ -211,6 +228,12 @@ class DenseIndex:
         ]
         # FAISS leaves the order of equal scores open
         return [sorted(hits, key=lambda hit: (-hit.score, hit.chunk.index)) for hits in ranked]
+
+    def _copied(self) -> tuple[Vectors, tuple[Chunk, ...]]:
+        with self._lock:
+            data, chunks = self._vectors.to_bytes(), self._chunks
+        dimension = self._embedder.spec.dimension
+        return Vectors.from_bytes(data, dimension, self._options, self._device), chunks
 
     def _save(self, folder: Path) -> None:
         with self._lock:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -28,6 +29,8 @@ from memoryscope_rag.scoring import (
 L2 = 0.08
 """Penalty on a weight times the spread of its signal, so that the signal's unit does not matter."""
 L2_UNSPACED = 0.003
+L2_FEW = 0.003
+"""Next to no penalty: a few weights beside a score, many questions."""
 MIN_UNSPACED = 50
 """Questions in unspaced script from which their own weights are worth a second fit."""
 PRUNED = 150
@@ -37,6 +40,8 @@ HAND_SET: Mapping[str, float] = {
     "time_event": 3.0,
     "clue_dense": 0.4,
     "clue_lexical": 1.2,
+    "clue_time": 0.5,
+    "attention": 1.0,
     "observation": 0.5,
     "note": 1.0,
     "insight": 0.6,
@@ -44,8 +49,9 @@ HAND_SET: Mapping[str, float] = {
 """Weights of signals that no data set here can teach.
 
 An event that was read from the text dates it better than the day it was said; a clue counts half
-of what the query itself does; a fact is denser than a turn, an insight sums up several facts, and
-what the user wrote down matters.
+of what the query itself does, and its dates little, since they may be made up; attention is the log
+of how many times the usual a turn draws; a fact is denser than a turn, an insight sums up several
+facts, and what the user wrote down matters.
 """
 
 
@@ -273,3 +279,12 @@ def fit_ranker(
             "without": without,
         },
     )
+
+
+def without_locomo(ranker: LinearRanker) -> tuple[LinearRanker, str]:
+    """The fit of ``ranker`` that has not seen LoCoMo, where it has one, and a note on it."""
+    without = ranker.fitted.get("without")
+    note = f"the ranker is {ranker.preset!r}, "
+    if isinstance(without, Mapping) and "locomo" in without:
+        return replace(ranker, weights=without["locomo"]), note + "fitted without LoCoMo"
+    return ranker, note + "whose fit has seen LoCoMo"

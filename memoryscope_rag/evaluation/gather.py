@@ -8,13 +8,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from memoryscope_rag import indexing, lexical
 from memoryscope_rag.configs.model import Config
-from memoryscope_rag.evaluation.datasets import History, Question
+from memoryscope_rag.evaluation.datasets import History, Question, Turn
 from memoryscope_rag.evaluation.places import temporary
 from memoryscope_rag.evaluation.plain_index import PlainIndex
 from memoryscope_rag.operations.record import record
@@ -72,17 +72,7 @@ async def gather(
         try:
             for history, questions in asked:
                 scope = Scope(user_id=history.id)
-                messages = [
-                    NewMessage(
-                        id=turn.id,
-                        session_id=turn.session,
-                        role=turn.role,
-                        content=turn.content,
-                        created_at=turn.at,
-                        speaker=turn.speaker,
-                    )
-                    for turn in history.turns
-                ]
+                messages = [message_of(turn) for turn in history.turns]
                 await record(store, embedder, scope, messages)
                 for (question, foreign), queries in zip(
                     questions, await queries_of(questions, embedder), strict=True
@@ -94,6 +84,11 @@ async def gather(
         finally:
             await store.close()
     return judged
+
+
+def message_of(turn: Turn) -> NewMessage:
+    """A turn as a host records it."""
+    return NewMessage(turn.id, turn.session, turn.role, turn.content, turn.at, turn.speaker)
 
 
 async def gather_plainly(asked: Sequence[Asked], embedder: Embedder | None) -> list[Judged]:
@@ -231,6 +226,16 @@ def _renamed(question: Question, names: Mapping[str, str]) -> Question:
         text = text.replace(f"\0{index}\0", name)
     empty: frozenset[str] = frozenset()
     return Question(question.id, text, question.category, empty, empty, question.at, False)
+
+
+def shortened(history: History, sessions: int | None, questions: int | None) -> History:
+    """The first ``sessions`` of ``history``, and of the questions that need no others some."""
+    kept = list(dict.fromkeys(turn.session for turn in history.turns))[:sessions]
+    turns = tuple(turn for turn in history.turns if turn.session in kept)
+    answered = [question for question in history.questions if question.sessions <= set(kept)]
+    if questions is not None and len(answered) > questions:
+        answered = [answered[place * len(answered) // questions] for place in range(questions)]
+    return replace(history, turns=turns, questions=tuple(answered))
 
 
 def score_rows(judged: Judged, scores: FloatArray) -> list[str]:

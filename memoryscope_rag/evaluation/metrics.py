@@ -9,6 +9,8 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 CUTS = (1, 3, 5, 10)
+BEYOND = 30
+"""Places from which on evidence counts as not found."""
 BUDGETS = (500, 1500, 3000)
 TURN_OVERHEAD = 12
 """Tokens a packed turn costs besides its text: id, date, speaker."""

@@ -49,7 +49,7 @@ class OnCluster:
         """See :class:`Place`."""
         from memoryscope_rag.stores.elasticsearch.store import ElasticsearchStore
 
-        return await ElasticsearchStore.open(self._of(name), embedder=spec)
+        return await ElasticsearchStore.open(self.settings(name), embedder=spec)
 
     async def clear(self) -> None:
         """Delete all that was made."""
@@ -62,7 +62,8 @@ class OnCluster:
         finally:
             await client.close()
 
-    def _of(self, name: str) -> ElasticsearchConfig:
+    def settings(self, name: str) -> ElasticsearchConfig:
+        """Those of the store ``name``."""
         return self._config.model_copy(update={"prefix": f"{self._config.prefix}-{name}"})
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -38,21 +38,25 @@ from memoryscope_rag.beacon.state import MemoryState
 from memoryscope_rag.beacon.weights import fingerprint
 from memoryscope_rag.errors import InvalidInput
 from memoryscope_rag.evaluation import datasets, metrics
-from memoryscope_rag.evaluation.datasets import History, Turn
-from memoryscope_rag.evaluation.fit import group_of
-from memoryscope_rag.evaluation.gather import Judged, gather_plainly, own, score_rows
+from memoryscope_rag.evaluation.datasets import History
+from memoryscope_rag.evaluation.fit import L2_FEW, group_of, without_locomo
+from memoryscope_rag.evaluation.gather import (
+    Judged,
+    gather_plainly,
+    message_of,
+    own,
+    score_rows,
+    shortened,
+)
+from memoryscope_rag.evaluation.metrics import BEYOND
 from memoryscope_rag.evaluation.report import Figures, Report
 from memoryscope_rag.ports import Embedder
-from memoryscope_rag.schema import NewMessage
 from memoryscope_rag.scoring import LinearRanker, fit_listwise, signals
 
 WINDOW = 256
 """Tokens that are compressed together: few enough that a session has several."""
 SHARE = 0.8
 """Of the layers, whose heads are looked at: a question need not go through those above."""
-BEYOND = 30
-L2 = 0.003
-"""Next to no penalty: two weights, many questions."""
 _TIMED = 10
 Float64 = NDArray[np.float64]
 Say = Callable[[str], None]
@@ -101,10 +105,7 @@ def run_readout(
     if len(histories) < 2:
         raise InvalidInput("limit", "leaves fewer than two histories; heads are cross-validated")
     judged = asyncio.run(gather_plainly(own(histories), embedder))
-    without = ranker.fitted.get("without")
-    held_out = isinstance(without, Mapping) and "locomo" in without
-    if isinstance(without, Mapping) and "locomo" in without:
-        ranker = replace(ranker, weights=without["locomo"])
+    ranker, which = without_locomo(ranker)
     scores = [
         ranker.score(signals(item.candidates, item.features, ranker.calibration)).astype(float)
         for item in judged
@@ -141,24 +142,13 @@ def run_readout(
         n=len(judged),
         systems=systems,
         notes=(
-            f"the ranker is {ranker.preset!r}, "
-            + ("fitted without LoCoMo" if held_out else "whose fit has seen LoCoMo"),
+            which,
             "heads and the weight of their mass: chosen on the other conversations",
             f"beyond@{BEYOND}: evidence in the read-out's first {BEYOND} and not in the ranker's",
             f"ms: a question to the last conversation, {name}, the chosen heads, stored rows",
         ),
     )
     return report, HeadSet(name, fingerprint(model), chosen.heads, fitted)
-
-
-def shortened(history: History, sessions: int | None, questions: int | None) -> History:
-    """The first ``sessions`` of ``history``, and of the questions that need no others some."""
-    kept = list(dict.fromkeys(turn.session for turn in history.turns))[:sessions]
-    turns = tuple(turn for turn in history.turns if turn.session in kept)
-    answered = [question for question in history.questions if question.sessions <= set(kept)]
-    if questions is not None and len(answered) > questions:
-        answered = [answered[place * len(answered) // questions] for place in range(questions)]
-    return replace(history, turns=turns, questions=tuple(answered))
 
 
 def _read_out(
@@ -175,7 +165,7 @@ def _read_out(
     states: list[MemoryState] = []
     for history in histories:
         began = time.perf_counter()
-        messages = [_message(turn) for turn in history.turns]
+        messages = [message_of(turn) for turn in history.turns]
         states = list(append_to_sessions(engine, {}, messages).values())
         memories = make_readable(engine, states, heads)
         asked = [item.question for item in judged if item.history.id == history.id]
@@ -226,7 +216,8 @@ def _together(
     ]
     weights = {
         left_out: fit_listwise(
-            [g for g, item in zip(groups, judged, strict=True) if item.history.id != left_out], L2
+            [g for g, item in zip(groups, judged, strict=True) if item.history.id != left_out],
+            L2_FEW,
         )
         for left_out in {item.history.id for item in judged}
     }
@@ -248,7 +239,3 @@ def _figures(
         row[f"beyond@{BEYOND}"] = len(missed & set(ranking[:BEYOND])) / len(gold)
         rows.append(row)
     return metrics.mean_of(rows)
-
-
-def _message(turn: Turn) -> NewMessage:
-    return NewMessage(turn.id, turn.session, turn.role, turn.content, turn.at, turn.speaker)

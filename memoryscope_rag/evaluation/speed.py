@@ -17,6 +17,8 @@ import numpy as np
 
 from memoryscope_rag.app import AsyncMemoryScope
 from memoryscope_rag.configs.model import Config
+from memoryscope_rag.evaluation.beside_refresh import beside_refresh
+from memoryscope_rag.evaluation.deadline import hanging
 from memoryscope_rag.evaluation.places import Place, temporary
 from memoryscope_rag.evaluation.stand_in import StandIn
 from memoryscope_rag.evaluation.synthetic import START, RandomEmbedder, Texts, entries
@@ -47,6 +49,8 @@ async def measure(
     queries: int = QUERIES,
     messages: int = MESSAGES,
     consolidations: int = CONSOLIDATIONS,
+    deadlines: int = QUERIES,
+    memory: Config | None = None,
     seed: int = 0,
     config: Config | None = None,
     say: Say = lambda text: None,
@@ -59,6 +63,8 @@ async def measure(
         rows: nodes of the store of many scopes; 0 leaves it out.
         queries: how many retrievals each percentile is taken over, at least 20.
         consolidations: how many scopes are consolidated while others retrieve; 0 leaves it out.
+        deadlines: how many retrievals with a memory that hangs, a budget; 0 leaves them out.
+        memory: settings that name a beacon memory, which is refreshed while others retrieve.
         messages: how many are recorded in batches without embedding; an eighth of them with.
         config: settings whose database is measured; SQLite without them.
         say: is told what is being done.
@@ -74,6 +80,12 @@ async def measure(
         if consolidations:
             say(f"retrieval beside {consolidations} consolidations")
             result |= await _beside_consolidation(place, embedder, consolidations, queries, seed)
+        if memory is not None:
+            say("retrieval beside the refresh of a beacon memory")
+            result |= await _beside_refresh(place, embedder, memory, queries, seed)
+        if deadlines:
+            say("deadlines while a beacon memory hangs")
+            result |= await _deadlines(place, embedder, deadlines, seed)
         if rows >= SMALL:
             say(f"{rows} nodes in {rows // SMALL} scopes")
             result |= await _many_scopes(place, embedder, rows, queries, seed)
@@ -224,6 +236,34 @@ async def _beside_consolidation(
         f"beside_consolidation_p95_ms@{consolidations}": 1000 * after,
         f"beside_consolidation_p95_ratio@{consolidations}": after / before,
     }
+
+
+async def _beside_refresh(
+    place: Place, embedder: Embedder | None, config: Config, queries: int, seed: int
+) -> Metrics:
+    """Retrieval in one scope while the beacon memory of another is refreshed."""
+    spec, ann = _spec(embedder), Scope("ann")
+    store = await place.open("refreshed", spec)
+    try:
+        await _fill(store, ann, SMALL, spec.dimension, seed)
+        used = embedder or RandomEmbedder(spec, seed)
+        folder = config.embedder.models_dir
+        return await beside_refresh(store, used, ann, config.memory, folder, queries, seed)
+    finally:
+        await store.close()
+
+
+async def _deadlines(place: Place, embedder: Embedder | None, times: int, seed: int) -> Metrics:
+    """How long a retrieval takes whose beacon memory hangs, by its budget."""
+    spec, ann = _spec(embedder), Scope("ann")
+    store = await place.open("deadlines", spec)
+    try:
+        await _fill(store, ann, SMALL, spec.dimension, seed)
+        used = embedder or RandomEmbedder(spec, seed)
+        read = await store.last_messages(ann, SMALL)
+        return await hanging(store, used, ann, read, times, seed)
+    finally:
+        await store.close()
 
 
 async def _adds(

@@ -75,11 +75,12 @@ class Operation(Generic[State]):
         known: Mapping[str, WorkerClass],
         services: Services,
         gives: str,
+        after: Operation[State] | None = None,
     ) -> Operation[State]:
         """Check and assemble.
 
         Fields of ``state`` without a default are the caller's; ``gives`` is the field that holds
-        the operation's result.
+        the operation's result. It goes on with what the operation ``after`` gave.
         """
         fields = {field.name: field for field in dataclasses.fields(state)}  # type: ignore[arg-type]
         given = {
@@ -87,6 +88,8 @@ class Operation(Generic[State]):
             for name, field in fields.items()
             if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         }
+        if after is not None:
+            given |= {field for stage in after.stages for worker in stage for field in worker.gives}
         built: list[tuple[Worker[State], ...]] = []
         if not stages:
             raise ConfigError(f"operation {name!r} has no stages")
@@ -112,7 +115,10 @@ class Operation(Generic[State]):
     async def run(
         self, state: State, deadline: Deadline
     ) -> tuple[State, tuple[str, ...], dict[str, float]]:
-        """The final state, the workers left out (with the reason), milliseconds a worker."""
+        """The final state, the workers left out (with the reason), milliseconds a worker.
+
+        A worker that stands in several stages has its milliseconds added up.
+        """
         left_out: list[str] = []
         timings: dict[str, float] = {}
 
@@ -132,7 +138,8 @@ class Operation(Generic[State]):
                 _log.warning("%s left out: %s", worker.name, type(error).__name__)
                 left_out.append(f"{worker.name}: {error}")
             finally:
-                timings[worker.name] = (time.perf_counter() - started) * 1000
+                spent = (time.perf_counter() - started) * 1000
+                timings[worker.name] = timings.get(worker.name, 0.0) + spent
             return before
 
         for stage in self.stages:
@@ -159,6 +166,7 @@ def load_operation(
     extra: Mapping[str, WorkerClass] | None,
     services: Services,
     gives: str,
+    after: Operation[State] | None = None,
 ) -> Operation[State]:
     """The operation given as stages, by a YAML file, or else by the packaged file ``default``.
 
@@ -174,7 +182,9 @@ def load_operation(
             raise ConfigError(f"cannot read operation {stages}: {error.strerror}") from None
         stages = parse_stages(text, str(stages))
     known = {**installed_workers(), **(extra or {}), **ours}
-    return Operation.build(name, state, stages, known=known, services=services, gives=gives)
+    return Operation.build(
+        name, state, stages, known=known, services=services, gives=gives, after=after
+    )
 
 
 def parse_stages(text: str, source: str) -> list[StageSpec]:

@@ -19,6 +19,7 @@ from memoryscope_rag.configs.model import Config
 from memoryscope_rag.errors import ConfigError, InvalidInput, ModelError, StoreError
 from memoryscope_rag.operations.chat_history import History, read_history, without
 from memoryscope_rag.operations.chat_prompt import as_data, conversation, system_message
+from memoryscope_rag.operations.profiles import check_profile
 from memoryscope_rag.ports import ChatMessage, Generator, Recorded, Reply, Sampling
 from memoryscope_rag.schema import (
     KINDS,
@@ -27,6 +28,7 @@ from memoryscope_rag.schema import (
     Message,
     Metadata,
     NewMessage,
+    Profile,
     Role,
     Scope,
     check_name,
@@ -64,6 +66,7 @@ class ChatOptions(TypedDict, total=False):
     metadata: Metadata | None
     sampling: Sampling
     explain: bool
+    profile: Profile | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +74,11 @@ class ChatRequest:
     """One turn of a user.
 
     ``system_prompt`` and ``memory_prompt`` replace ours. ``temporary_memories`` are given to the
-    model word for word, this once. ``speaker`` is the user's name. ``limit``, ``budget_tokens``
-    and ``kinds`` are those of ``retrieve``; ``budget_ms`` bounds all work on memory before the
-    model is asked. ``message_id`` names the user's message: a turn that failed may be sent again
-    with it. ``now`` is when the user speaks, by default now. ``explain`` fills the reasons in the
-    evidence.
+    model word for word, this once. ``speaker`` is the user's name. ``limit``, ``budget_tokens``,
+    ``kinds`` and ``profile`` are those of ``retrieve``; ``budget_ms`` bounds all work on memory
+    before the model is asked. ``message_id`` names the user's message: a turn that failed may be
+    sent again with it. ``now`` is when the user speaks, by default now. ``explain`` fills the
+    reasons in the evidence.
 
     Raises InvalidInput for an empty query and for options that cannot be.
     """
@@ -99,6 +102,7 @@ class ChatRequest:
     metadata: Metadata | None = None
     sampling: Sampling = field(default_factory=Sampling)
     explain: bool = False
+    profile: Profile | None = None
 
     def __post_init__(self) -> None:
         if not check_text("query", self.query).strip():
@@ -112,6 +116,8 @@ class ChatRequest:
                 check_text(name, value)
         if self.now is not None:
             check_time("now", self.now)
+        if self.profile is not None:
+            check_profile(self.profile)
         number = isinstance(self.history, int) and not isinstance(self.history, bool)
         if self.history not in ("auto", None) and not (number and int(self.history) >= 0):
             raise InvalidInput(
@@ -177,6 +183,7 @@ class Retrieve(Protocol):
         now: datetime | None,
         time_zone: str | None,
         explain: bool,
+        profile: Profile | None,
     ) -> Evidence: ...
 
 
@@ -353,6 +360,7 @@ class Chat:
             now=turn.now,
             time_zone=str(turn.zone),
             explain=request.explain,
+            profile=request.profile,
         )
         found = without(found, shown, limit=limit, budget=tokens, zone=turn.zone)
         return replace(found, text=as_data(found.text))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 from memoryscope_rag import indexing, lexical
 from memoryscope_rag.ports import Embedder, FloatArray, IndexedNode, LogEntry, MemoryStore, Recorded
-from memoryscope_rag.schema import MAX_NAME, MemoryNode, NewMessage, Scope
+from memoryscope_rag.schema import MemoryNode, NewMessage, Scope
 from memoryscope_rag.temporal import is_question
 from memoryscope_rag.workers.indexed import embed_nodes, index_facts
 
@@ -92,7 +91,7 @@ def _nodes(
     nodes = []
     for index, (start, end) in enumerate(spans):
         node = MemoryNode(
-            id=piece_id(message.id, index),
+            id=indexing.piece_id(message.id, index),
             kind="conversation",
             content=message.content[start:end],
             said_at=message.created_at,
@@ -104,14 +103,6 @@ def _nodes(
         )
         nodes.append((node, indexing.context_text(previous, node.speaker, node.content)))
     return nodes
-
-
-def piece_id(message_id: str, index: int) -> str:
-    """The id of the ``index``-th conversation node of a message."""
-    name = f"{message_id}#{index}"
-    if len(name) <= MAX_NAME:
-        return name
-    return f"{hashlib.sha256(message_id.encode()).hexdigest()}#{index}"
 
 
 def _indexed(

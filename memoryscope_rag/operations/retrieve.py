@@ -41,6 +41,16 @@ async def retrieve(
 ) -> Evidence:
     """Run the operation and add to its result what was left out and how long each step took.
 
+    As :func:`search`, without the state.
+    """
+    return (await search(operation, state, patience_s=patience_s))[1]
+
+
+async def search(
+    operation: Operation[RetrievalState], state: RetrievalState, *, patience_s: float | None = None
+) -> tuple[RetrievalState, Evidence]:
+    """The state in the end and the evidence, with what was left out and how long each step took.
+
     The store is no part that can be left out; ``patience_s`` is how long after the deadline it may
     still answer, ``None`` for as long as it takes. Raises StoreUnavailable after that.
     """
@@ -56,4 +66,5 @@ async def retrieve(
     assert state.result is not None  # checked when the operation was built
     if state.dense_failure is not None:
         left_out = (state.dense_failure, *left_out)
-    return replace(state.result, left_out=(*state.result.left_out, *left_out), timings=timings)
+    left_out = (*state.result.left_out, *left_out)
+    return state, replace(state.result, left_out=left_out, timings=timings)

@@ -1,74 +1,56 @@
-"""When the backend works: after N messages, after a pause, at intervals, or at once when asked.
+"""When the backend works: after so much, after a pause, at intervals, or at once when asked.
 
-What is pending is counted as it is recorded, so an idle application reads no store. APScheduler
-beats the time; what is due is decided here, from the clock, by :meth:`Schedule.tick`.
+What waits is counted as it is recorded, so an idle application reads no store. APScheduler
+beats the time; what is due is decided from the clock, by :meth:`Schedule.tick`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from random import Random
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from memoryscope_rag.configs.model import ScheduleConfig
+from memoryscope_rag.operations.job_queue import Due, Job, JobQueue, Outcome
 from memoryscope_rag.ports import Clock
 from memoryscope_rag.schema import Scope
 
 if TYPE_CHECKING:
     from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the schedule needs to know of a run.
-
-    ``again``: something is left, because it failed or another process holds the scope; try later.
-    ``learned``: there are new observations, so reflection has something to do.
-    """
-
-    again: bool = False
-    learned: bool = False
-
-
-Job = Callable[[Scope], Awaitable[Outcome]]
-
-
-@dataclass(slots=True)
-class _Work:
-    """What is known of a scope with something to do. ``since`` and ``latest``: of messages."""
-
-    pending: int = 0
-    since: datetime | None = None
-    latest: datetime | None = None
-    learned_at: datetime | None = None
-    not_before: datetime | None = None
-    failures: int = 0
-    task: asyncio.Task[None] | None = None
-
 
 class Schedule:
-    """Runs two jobs, one at a time for each scope and ``workers`` at a time in all.
+    """Consolidation, reflection of what was learned, and the refresh of beacon memories.
 
-    All methods belong to the event loop of the application.
+    Of the first two one goes on in a scope at a time, and ``workers`` in all. Beacon memories have
+    one model, so one of them is refreshed at a time, beside the others. All methods belong to the
+    event loop of the application.
     """
 
     def __init__(
-        self, consolidate: Job, reflect: Job, settings: ScheduleConfig, clock: Clock
+        self,
+        consolidate: Job,
+        reflect: Job,
+        settings: ScheduleConfig,
+        clock: Clock,
+        refresh: Job | None = None,
     ) -> None:
-        self._consolidate = consolidate
-        self._reflect = reflect
+        slots = asyncio.Semaphore(settings.workers)
         self._settings = settings
-        self._clock = clock
-        self._work: dict[Scope, _Work] = {}
-        self._slots = asyncio.Semaphore(settings.workers)
+        self._consolidation = JobQueue(
+            consolidate,
+            Due(settings.consolidate_every_s, settings.after_messages, settings.after_idle_s),
+            slots,
+            settings,
+            clock,
+            then=self._consolidated,
+        )
+        self._reflection = JobQueue(reflect, Due(settings.reflect_every_s), slots, settings, clock)
+        self._refresh: JobQueue | None = None
+        if refresh is not None:
+            due = Due(settings.refresh_every_s, settings.refresh_after_tokens)
+            self._refresh = JobQueue(refresh, due, asyncio.Semaphore(1), settings, clock)
         self._beat: AsyncIOScheduler | None = None
-        self._random = Random()  # of its own: the host's is not ours to advance
 
     @property
     def running(self) -> bool:
@@ -78,15 +60,18 @@ class Schedule:
     @property
     def waiting(self) -> Mapping[Scope, int]:
         """Messages that were recorded through this application and wait for consolidation."""
-        return {scope: work.pending for scope, work in self._work.items() if work.pending}
+        return self._consolidation.waiting
 
-    def noticed(self, scope: Scope, messages: int) -> None:
-        """``messages`` more are pending in ``scope``."""
-        now = self._clock.now()
-        work = self._work.setdefault(scope, _Work())
-        work.pending += messages
-        work.since = work.since or now
-        work.latest = now
+    def noticed(self, scope: Scope, messages: int, tokens: int = 0) -> None:
+        """``messages`` more are pending in ``scope``; they hold about so many ``tokens``."""
+        self._consolidation.noticed(scope, messages)
+        if self._refresh is not None and tokens:
+            self._refresh.noticed(scope, tokens)
+
+    def refresh_soon(self, scope: Scope) -> None:
+        """The beacon memory of ``scope`` has to be refreshed at once."""
+        if self._refresh is not None:
+            self._refresh.noticed(scope, 0, at_once=True)
 
     def start(self, pending: Mapping[Scope, int]) -> None:
         """Begin to work in the background; ``pending`` is what earlier runs left behind."""
@@ -95,8 +80,8 @@ class Schedule:
         from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
         for scope, count in pending.items():
-            if scope not in self._work:
-                self.noticed(scope, count)
+            if scope not in self._consolidation:
+                self._consolidation.noticed(scope, count)
         self._beat = AsyncIOScheduler(timezone="UTC")
         self._beat.add_job(
             self._on_beat,
@@ -110,88 +95,38 @@ class Schedule:
     async def stop(self, *, wait: bool = True) -> None:
         """Start nothing more; what is running is finished, or without ``wait`` cancelled.
 
-        A cancelled run has changed nothing: its messages are pending still.
+        A cancelled run has changed nothing since its last commit: the rest waits still.
         """
         if self._beat is not None:
             self._beat.shutdown(wait=False)
             self._beat = None
-        tasks = [work.task for work in self._work.values() if work.task is not None]
-        if not wait:
-            for task in tasks:
-                task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(queue.finish(wait=wait) for queue in self._queues()))
 
     async def run_now(self, scope: Scope | None = None) -> None:
         """Consolidate what waits in ``scope``, or everywhere, without regard to time or backoff."""
-        chosen = list(self._work) if scope is None else [scope]
-        for each in chosen:
-            work = self._work.get(each)
-            if work is not None and work.task is not None:
-                await asyncio.gather(work.task, return_exceptions=True)
-        tasks = [
-            self._launch(each, self._work[each], self._consolidate)
-            for each in chosen
-            if each in self._work and self._work[each].pending
-        ]
-        await asyncio.gather(*tasks, return_exceptions=True)
+        chosen = list(self.waiting) if scope is None else [scope]
+        await asyncio.gather(*(self._reflection.ended(each) for each in chosen))
+        await self._consolidation.run_now(scope)
+
+    async def refresh_now(self) -> None:
+        """Refresh the beacon memories that are behind, as far as this application knows."""
+        if self._refresh is not None:
+            await self._refresh.run_now()
 
     def tick(self) -> None:
-        """Start what is due and forget scopes that have nothing left to do."""
-        now = self._clock.now()
-        for scope, work in list(self._work.items()):
-            if work.task is not None or (work.not_before is not None and now < work.not_before):
-                continue
-            if work.pending:
-                if self._consolidation_due(work, now):
-                    self._launch(scope, work, self._consolidate)
-            elif work.learned_at is None:
-                del self._work[scope]
-            elif now - work.learned_at >= timedelta(seconds=self._settings.reflect_every_s):
-                self._launch(scope, work, self._reflect)
+        """Start what is due."""
+        self._consolidation.tick(blocked=self._reflection.running)
+        self._reflection.tick(blocked=self._consolidation.__contains__)
+        if self._refresh is not None:
+            self._refresh.tick()
 
-    def _consolidation_due(self, work: _Work, now: datetime) -> bool:
-        settings = self._settings
-        assert work.since is not None and work.latest is not None  # set with ``pending``  # noqa: PT018
-        return (
-            work.pending >= settings.after_messages
-            or now - work.latest >= timedelta(seconds=settings.after_idle_s)
-            or now - work.since >= timedelta(seconds=settings.consolidate_every_s)
-        )
+    def _consolidated(self, scope: Scope, outcome: Outcome) -> None:
+        if outcome.learned and scope not in self._reflection:
+            self._reflection.noticed(scope, 1)
+
+    def _queues(self) -> list[JobQueue]:
+        queues = [self._consolidation, self._reflection, self._refresh]
+        return [queue for queue in queues if queue is not None]
 
     async def _on_beat(self) -> None:
         self.tick()  # a coroutine, so that it runs in the event loop
-
-    def _launch(self, scope: Scope, work: _Work, job: Job) -> asyncio.Task[None]:
-        work.task = asyncio.create_task(self._run(scope, work, job))
-        return work.task
-
-    async def _run(self, scope: Scope, work: _Work, job: Job) -> None:
-        taken, learned_at = work.pending, work.learned_at
-        outcome = Outcome(again=True)
-        try:
-            async with self._slots:
-                outcome = await job(scope)
-        except Exception as error:  # noqa: BLE001  # the outermost loop: nobody else would see it
-            _log.error("background work failed: %s", type(error).__name__)
-        finally:
-            work.task = None
-            now = self._clock.now()
-            if outcome.again:
-                work.failures += 1
-                work.not_before = now + self._backoff(work.failures)
-            else:
-                work.failures, work.not_before = 0, None
-                if job is self._consolidate:
-                    work.pending = max(0, work.pending - taken)
-                    work.since = work.latest if work.pending else None
-                elif work.learned_at == learned_at:
-                    work.learned_at = None
-            if outcome.learned:
-                work.learned_at = work.learned_at or now
-
-    def _backoff(self, failures: int) -> timedelta:
-        seconds = min(
-            self._settings.backoff_s * 2.0 ** min(failures - 1, 30), self._settings.backoff_limit_s
-        )
-        # jitter, so that the scopes that failed together do not come back together
-        return timedelta(seconds=seconds * self._random.uniform(0.75, 1.0))

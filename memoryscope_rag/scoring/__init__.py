@@ -5,7 +5,10 @@ signals, a :class:`LinearRanker` weighs them. Its weights are data (``configs/ra
 :func:`fit_listwise` on questions with known evidence.
 """
 
+from memoryscope_rag.scoring.attention import attention_by_node
 from memoryscope_rag.scoring.calibration import Calibration, Scale
+from memoryscope_rag.scoring.confidence import confidence
+from memoryscope_rag.scoring.echo import echo_strength
 from memoryscope_rag.scoring.features import QueryFeatures, query_features
 from memoryscope_rag.scoring.fit import Group, fit_listwise, listwise_loss
 from memoryscope_rag.scoring.lift import LIFT, lift
@@ -20,6 +23,9 @@ __all__ = [
     "LinearRanker",
     "QueryFeatures",
     "Scale",
+    "attention_by_node",
+    "confidence",
+    "echo_strength",
     "fit_listwise",
     "lift",
     "listwise_loss",

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from memoryscope_rag.lexical import UNSPACED, analyze
 from memoryscope_rag.schema import Interval
 
 _WORD = re.compile(r"[^\W_]+")
+_NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,9 @@ class QueryFeatures:
     ``names`` are the speakers of the candidates that the query names. ``unspaced`` says that it
     is mostly written without spaces (Chinese, Japanese …), where an English embedding model knows
     little. ``parts`` counts the rows right after the query's own that are sentences of it.
-    ``intervals`` are (start, end) in POSIX seconds, infinite where open.
+    ``intervals`` are (start, end) in POSIX seconds, infinite where open; ``clue_intervals`` those
+    that clues name. ``attention`` is by node id what
+    :func:`~memoryscope_rag.scoring.attention_by_node` gives.
     """
 
     text: str
@@ -29,6 +33,8 @@ class QueryFeatures:
     unspaced: bool = False
     parts: int = 0
     intervals: tuple[tuple[float, float], ...] = ()
+    clue_intervals: tuple[tuple[float, float], ...] = ()
+    attention: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
 
     @property
     def words(self) -> int:
@@ -46,13 +52,22 @@ def query_features(
     speakers: Iterable[str],
     intervals: Sequence[Interval] = (),
     parts: int = 0,
+    *,
+    clue_intervals: Sequence[Interval] = (),
+    attention: Mapping[str, float] = _NOTHING,
 ) -> QueryFeatures:
     """The features of the query ``text``; ``speakers`` are those of the candidates.
 
     ``parts`` is how many parts of the query were searched for after it, before any clue.
     """
     return QueryFeatures(
-        text, frozenset(named_in(text, speakers)), is_unspaced(text), parts, seconds(intervals)
+        text,
+        frozenset(named_in(text, speakers)),
+        is_unspaced(text),
+        parts,
+        seconds(intervals),
+        seconds(clue_intervals),
+        attention,
     )
 
 

@@ -1,9 +1,9 @@
 """Candidates as a matrix of named signals.
 
 A signal of one candidate depends on no other candidate, except through the best BM25 of a query,
-what a turn's neighbours and its session say about it, and ``unspaced_hop``. So a score means the
-same in a small and a large scope, and a floor can be put under it. Missing vectors and missing
-neighbours count as average.
+what a turn's neighbours and its session say about it, ``unspaced_hop`` and the mean attention. So a
+score means the same in a small and a large scope, and a floor can be put under it. Missing vectors
+and missing neighbours count as average.
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ SIGNALS: Final[tuple[str, ...]] = (
     "unspaced",
     *(f"unspaced_{name}" for name in UNSPACED),
     "unspaced_hop",
+    "attention",
+    "clue_time",
 )
 """The columns of :func:`signals`, in order. Appending one keeps older ranker files valid."""
 
@@ -92,6 +94,7 @@ _NONE: Final = -1
 _NEAR: Final = (-2, -1, 1, 2)
 Seconds = NDArray[np.float64]
 Column = NDArray[np.float64]
+Intervals = Sequence[tuple[float, float]]
 
 
 def signals(candidates: Candidates, query: QueryFeatures, calibration: Calibration) -> FloatArray:
@@ -99,7 +102,7 @@ def signals(candidates: Candidates, query: QueryFeatures, calibration: Calibrati
 
     Row 0 of the scores in ``candidates`` is the query, the next ``query.parts`` rows its parts
     (:func:`~memoryscope_rag.lexical.query_parts`): of these the best counts. Further rows are
-    clues, which count as far as they beat it.
+    clues, which count as far as they beat it; so do the times that they name.
     """
     count = len(candidates)
     if count == 0 or candidates.dense.shape[0] == 0:
@@ -120,6 +123,7 @@ def signals(candidates: Candidates, query: QueryFeatures, calibration: Calibrati
     near_lexical = dict(zip(_NEAR, turns.near(lexical, _NEAR), strict=True))
     (after_question,) = turns.near(candidates.question.astype(np.float64), (-1,))
     kinds = np.asarray(candidates.kinds)
+    time_said, time_event = _times(candidates, query.intervals)
     # 0 at a hundred letters; a character of an unspaced script says as much as three
     length = np.log1p(candidates.length * (3 if query.unspaced else 1)) - 4.6
 
@@ -142,14 +146,18 @@ def signals(candidates: Candidates, query: QueryFeatures, calibration: Calibrati
         "speaker": _speaker(candidates, query),
         "length": length,
         "lexical_length": lexical * length,
-        "time_said": _nearness(candidates.said_at, candidates.said_at, query),
-        "time_event": _nearness(candidates.event_start, candidates.event_end, query),
+        "time_said": time_said,
+        "time_event": time_event,
         "clue_dense": _beyond(all_dense[asked:], dense),
         "clue_lexical": _beyond(all_lexical[asked:], lexical),
         "observation": (kinds == "observation").astype(np.float64),
         "note": (kinds == "note").astype(np.float64),
         "insight": (kinds == "insight").astype(np.float64),
         "unspaced": np.full(count, float(query.unspaced)),
+        "attention": np.array([query.attention.get(name, 0.0) for name in candidates.ids]),
+        "clue_time": _beyond(
+            np.stack(_times(candidates, query.clue_intervals)), np.maximum(time_said, time_event)
+        ),
     }
     for name in UNSPACED:
         columns[f"unspaced_{name}"] = columns[name] * query.unspaced
@@ -220,7 +228,7 @@ def _level(candidates: Candidates, query: QueryFeatures) -> float:
 
 
 def _beyond(clues: NDArray[np.float64], own: Column) -> Column:
-    """How far the best clue (rows) beats the query's ``own`` score; 0 where it does not."""
+    """How far the best of ``clues`` (rows) beats the query's ``own``; 0 where it does not."""
     best: Column = clues.max(axis=0, initial=-np.inf)
     return np.maximum(best - own, 0.0)
 
@@ -274,15 +282,21 @@ def _speaker(candidates: Candidates, query: QueryFeatures) -> Column:
     return np.where(known, match, 0.0)
 
 
-def _nearness(start: Seconds, end: Seconds, query: QueryFeatures) -> Column:
-    """1 where ``[start, end]`` meets an interval that the query means, less with the distance.
+def _times(candidates: Candidates, intervals: Intervals) -> tuple[Column, Column]:
+    """How near to ``intervals`` a candidate was said, and happens."""
+    said = _nearness(candidates.said_at, candidates.said_at, intervals)
+    return said, _nearness(candidates.event_start, candidates.event_end, intervals)
+
+
+def _nearness(start: Seconds, end: Seconds, intervals: Intervals) -> Column:
+    """1 where ``[start, end]`` meets one of ``intervals``, less with the distance.
 
     People tell what happened days later and date it roughly, so it falls off by e in two weeks.
     NaN bounds (of an event: open ones) reach as far as the other, no bounds at all give 0.
     """
     value = np.zeros(len(start))
     start, end = np.where(np.isnan(start), end, start), np.where(np.isnan(end), start, end)
-    for low, high in query.intervals:
+    for low, high in intervals:
         gap = np.maximum(0.0, np.maximum(low - end, start - high))
         value = np.fmax(value, np.exp(-gap / TIME_DECAY))
     return value

@@ -123,6 +123,17 @@ def last(
     return tuple([message_from_row(scope, row) for row in reversed(found)])
 
 
+def count(connection: sqlite3.Connection, scope: Scope, up_to: int) -> int:
+    """How many messages have ``seq <= up_to``."""
+    row = scope_rows.find(connection, scope)
+    if row is None:
+        return 0
+    (found,) = connection.execute(
+        "SELECT count(*) FROM messages WHERE scope = ? AND seq <= ?", (row.id, up_to)
+    ).fetchone()
+    return int(found)
+
+
 def around(
     connection: sqlite3.Connection, scope: Scope, seqs: Sequence[int], before: int, after: int
 ) -> Mapping[int, tuple[tuple[Message, ...], tuple[Message, ...]]]:

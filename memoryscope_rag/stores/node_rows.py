@@ -289,6 +289,22 @@ def drawn_from(
     return found
 
 
+def pieces_of(
+    connection: sqlite3.Connection, scope_id: int, message_ids: Sequence[str]
+) -> list[int]:
+    """The keys of the conversation nodes of these messages, in any order."""
+    keys: list[int] = []
+    for part, marks in scope_rows.chunks(list(dict.fromkeys(message_ids))):
+        rows = connection.execute(
+            "SELECT nodes.key FROM provenance JOIN nodes ON nodes.key = node"
+            f" WHERE provenance.scope = ? AND source IN ({marks}) AND current = 1"
+            " AND kind = 'conversation'",
+            (scope_id, *part),
+        )
+        keys += [key for (key,) in rows]
+    return keys
+
+
 def history(connection: sqlite3.Connection, scope: Scope, node_id: str) -> tuple[MemoryNode, ...]:
     """All versions, the present one last."""
     row = scope_rows.find(connection, scope)

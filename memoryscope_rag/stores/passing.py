@@ -66,6 +66,9 @@ class PassingStore(ABC):
     async def get_messages(self, scope: Scope, ids: Sequence[str]) -> tuple[Message, ...]:
         return await self._through(lambda store: store.get_messages(scope, ids))
 
+    async def count(self, scope: Scope, up_to: int) -> int:
+        return await self._through(lambda store: store.count(scope, up_to))
+
     async def around(
         self, scope: Scope, seqs: Sequence[int], before: int, after: int
     ) -> Mapping[int, tuple[tuple[Message, ...], tuple[Message, ...]]]:

@@ -115,11 +115,13 @@ class ScopeIndex:
         lexical: tuple[FloatArray, FloatArray],
         vectors: Sequence[FloatArray | None],
         now: int,
+        named: Sequence[int] = (),
     ) -> Candidates:
         """Candidates of all queries.
 
         ``lexical`` is what :meth:`lexical` gave for the queries, ``vectors`` are theirs, of unit
-        length. ``now`` in microseconds closes nodes when the request has no ``as_of``.
+        length. ``now`` in microseconds closes nodes when the request has no ``as_of``. ``named``
+        are the keys of the conversation nodes of its ``messages``; unknown keys are passed over.
         """
         columns = self.columns
         mask = self._mask(request, now)
@@ -133,6 +135,8 @@ class ScopeIndex:
         found = np.zeros(len(mask), dtype=bool)
         for hits in (*turn_hits, *context_hits, *dense_hits):
             found[hits] = True
+        called = [slot for key in named if (slot := columns.slot_of.get(key)) is not None]
+        found[called] = mask[called]
         slots, places = self._with_neighbours(found, mask, request.neighbours)
         best = [
             row[hits].max(initial=0.0) for row, hits in zip(turn_scores, turn_hits, strict=True)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from memoryscope_rag.errors import EmbeddingMismatch
 from memoryscope_rag.ports import Candidates, EmbedderSpec, FloatArray, Query, SearchRequest
 from memoryscope_rag.schema import Scope
-from memoryscope_rag.stores import model_rows, scope_rows
+from memoryscope_rag.stores import model_rows, node_rows, scope_rows
 from memoryscope_rag.stores.columns import SEARCH_COLUMNS
 from memoryscope_rag.stores.connections import Database
 from memoryscope_rag.stores.encoding import TermHasher, unit_vectors
@@ -90,17 +90,21 @@ class SearchCache:
                 ):
                     raise model_rows.mismatch(self._database.path, active.spec, spec)
                 index = _refreshed(connection, scope, entry.index, active)
+                named = [
+                    node_rows.pieces_of(connection, index.scope_id, request.messages)
+                    for request in requests
+                ]
             if active is None:  # nothing to compare with yet
                 vectors = {queries: [None for _ in queries] for queries in asked}
             entry.index = index
             self._consider_faiss(entry, index)
             found = []
             scored = None
-            for request in requests:
+            for request, keys in zip(requests, named, strict=True):
                 if request.queries is not scored:
                     scored = request.queries
                     lexical = index.lexical(terms[scored])
-                found.append(index.search(request, lexical, vectors[scored], now))
+                found.append(index.search(request, lexical, vectors[scored], now, keys))
             size = index.nbytes
         self._account(scope, entry, size)
         return tuple(found)

@@ -209,6 +209,13 @@ class SQLiteStore:
 
         return await self._run(self._readers, job)
 
+    async def count(self, scope: Scope, up_to: int) -> int:
+        def job() -> int:
+            with self._database.read() as connection:
+                return log_rows.count(connection, scope, up_to)
+
+        return await self._run(self._readers, job)
+
     async def around(
         self, scope: Scope, seqs: Sequence[int], before: int, after: int
     ) -> Mapping[int, tuple[tuple[Message, ...], tuple[Message, ...]]]:
@@ -523,8 +530,10 @@ class SQLiteStore:
         # the writer's queue ends with this job, so every write that was accepted runs before it
         try:
             await asyncio.shield(asyncio.wrap_future(self._writer.submit(job)))
-        finally:
-            self._writer.shutdown(wait=False)
+        except BaseException:
+            self._writer.shutdown(wait=False)  # the job may still run
+            raise
+        self._writer.shutdown()  # nothing is left to do: its thread ends at once
 
     # ------------------------------------------------------------ threads
 

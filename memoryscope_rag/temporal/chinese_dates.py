@@ -27,6 +27,8 @@ from memoryscope_rag.temporal.chinese_words import (
     HOLIDAYS,
     NUMBER,
     PART,
+    PERIOD,
+    PERIODS,
     SEASONS,
     STAGES,
     UNITS,
@@ -235,6 +237,12 @@ class ChineseDates:
             else:
                 base = whole(context, "week" if half.group(2) == "周" else "month", 0)
             return half_of(base, second), half.end()
+        period = self._match(PERIOD, i)
+        if period:
+            ends = PERIODS[period.group()]
+            return self._yearly(
+                lambda of: days(*ends(of), Grain.WEEK, context.zone), year
+            ), period.end()
         holiday = self._match(HOLIDAY, i)
         if holiday and not self.text.startswith(("快乐", "路", "上河图"), holiday.end()):
             return context.holiday(HOLIDAYS[holiday.group()], year), holiday.end()
@@ -522,9 +530,10 @@ def _offset(word: str) -> int:
     return -len(word) if word[0] == "上" else len(word) if word[0] == "下" else 0
 
 
+_NAMES = "".join(sorted({name[0] for name in (*ERAS, *HOLIDAYS, *PERIODS)}))
 STARTS = re.compile(
     rf"[\dQq零〇○一二三四五六七八九十两廿卅半几数好上下本这当前今明昨后次大去来周星礼春夏秋冬第首年月农阴旧正腊"
-    rf"最近过未接随往之还再现刚目此如{''.join(sorted({w[0] for w in (*ERAS, *HOLIDAYS)}))}"
+    rf"最近过未接随往之还再现刚目此如{_NAMES}"
     rf"从自在截直到每隔早晚至凌清拂黎中傍黄夜深午]"
 )
 """Characters an expression may begin with."""

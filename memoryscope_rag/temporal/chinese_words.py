@@ -10,7 +10,7 @@ import re
 
 from memoryscope_rag.temporal.calendar import units_by_word
 from memoryscope_rag.temporal.clock import DayPart
-from memoryscope_rag.temporal.holidays import CHINESE, by_name
+from memoryscope_rag.temporal.holidays import CHINESE, CHINESE_PERIODS, by_name
 from memoryscope_rag.temporal.relative import Part
 
 _SIMPLE = str.maketrans(
@@ -136,6 +136,7 @@ ERAS = {
 """The year before each era's first; an era year is read as the year that it mostly covers."""
 
 HOLIDAYS = {simplified(name): rule for name, rule in by_name(CHINESE).items()}
+PERIODS = by_name(CHINESE_PERIODS)
 
 
 def _any(words: object) -> str:
@@ -143,6 +144,7 @@ def _any(words: object) -> str:
 
 
 HOLIDAY = re.compile(_any(HOLIDAYS))
+PERIOD = re.compile(_any(PERIODS))
 DAY = re.compile(_any(DAYS))
 YEAR_WORD = re.compile(_any(YEARS))
 PART = re.compile(_any(PARTS))

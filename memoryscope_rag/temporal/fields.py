@@ -205,7 +205,10 @@ def join(left: Point, right: Point, context: Context) -> Stretch:
         ):  # "from the 27th to the 3rd of April" begins in March
             first = replace(first, month=(first.month - 2) % 12 + 1)
         if first.year is None and last.year is None and first.month and last.month:
-            return context.yearly(lambda year: _span(first, last, year, year, context))
+            # while its last month runs a range is not over, wherever it is said to end
+            whole = replace(context, inclusive=True)
+            year = whole.yearly(lambda near: _span(first, last, near, near, whole)).first.year
+            return _span(first, last, year, year, context)
         if (first.day and first.month is None) or (left.weekday is not None and not left.day):
             begin = first.resolve(context)
             return _between(begin, _following(last, begin, context), context)

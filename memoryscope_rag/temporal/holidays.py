@@ -1,17 +1,20 @@
-"""Holidays by name: fixed, by weekday, by Easter, by the lunar calendar.
+"""Holidays by name: fixed, by weekday, by Easter, by moon and sun; and days off in a row.
 
-A rule gives a civil day for a year or raises ``ValueError``; the lunar ones know the years of
-:mod:`memoryscope_rag.temporal.lunar` only.
+A rule gives a civil day for a year, a period its first day and the one after it, or they raise
+``ValueError``; the lunar ones know the years of :mod:`memoryscope_rag.temporal.lunar` only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, timedelta
+from typing import TypeVar
 
 from memoryscope_rag.temporal.calendar import nth_weekday
 from memoryscope_rag.temporal.lunar import solar
+from memoryscope_rag.temporal.solar_terms import BEIJING, solar_term
 
+T = TypeVar("T")
 Rule = Callable[[int], date]
 
 
@@ -54,16 +57,9 @@ def lunar_eve(year: int) -> date:
     return solar(year, 1, 1) - timedelta(days=1)
 
 
-def qingming(year: int) -> date:
-    """Tomb-sweeping day, the solar term at longitude 15°, 1990 to 2060.
-
-    The usual closed form [Y × 0.2422 + C] − [Y / 4], checked against the sun's longitude as
-    PyEphem 4.2.1 computes it for every year of that range.
-    """
-    if not 1990 <= year <= 2060:
-        raise ValueError(f"no formula for Qingming of {year}")
-    short = year % 100
-    return date(year, 4, int(short * 0.2422 + (5.59 if year < 2000 else 4.81)) - short // 4)
+def term(degrees: float, hours: float = BEIJING) -> Rule:
+    """The day on which the sun reaches a longitude, so many hours ahead of UTC."""
+    return lambda year: solar_term(year, degrees, hours)
 
 
 _THANKSGIVING = nth(11, 3, 4)
@@ -95,7 +91,9 @@ ENGLISH: dict[str, Rule] = {
     "veterans day|veteran 's day|veterans ' day|remembrance day|armistice day": fixed(11, 11),
     "christmas eve|xmas eve|x - mas eve": fixed(12, 24),
     "christmas day|christmas|xmas|xmas day|x - mas": fixed(12, 25),
-    "boxing day": fixed(12, 26),
+    "boxing day|st stephen 's day|st . stephen 's day|saint stephen 's day|st stephens day": fixed(
+        12, 26
+    ),
     "teachers day|teacher 's day|teachers ' day": fixed(9, 10),
     "mlk day|martin luther king day|martin luther king jr day|martin luther king jr . day"
     "|martin luther king , jr . day|mlk jr day": nth(1, 0, 3),
@@ -127,7 +125,11 @@ ENGLISH: dict[str, Rule] = {
     "dragon boat festival": lunar(5, 5),
     "qixi|qixi festival": lunar(7, 7),
     "mid - autumn festival|mid autumn festival|moon festival|mid - autumn day": lunar(8, 15),
-    "qingming|qingming festival|tomb sweeping day|tomb - sweeping day": qingming,
+    "qingming|qingming festival|tomb sweeping day|tomb - sweeping day": term(15),
+    "winter solstice|shortest day of the year": term(270, 0),
+    "summer solstice|longest day of the year": term(90, 0),
+    "spring equinox|vernal equinox": term(0, 0),
+    "autumn equinox|autumnal equinox|fall equinox": term(180, 0),
 }
 
 CHINESE: dict[str, Rule] = {
@@ -154,7 +156,15 @@ CHINESE: dict[str, Rule] = {
     "感恩节|感恩節": _THANKSGIVING,
     "复活节": from_easter(0),
     "黑色星期五": nth(11, 3, 4, 1),
-    "清明节|清明|清明節": qingming,
+    "清明节|清明|清明節": term(15),
+    "立春": term(315),
+    "春分": term(0),
+    "立夏": term(45),
+    "夏至": term(90),
+    "立秋": term(135),
+    "秋分": term(180),
+    "立冬": term(225),
+    "冬至节|冬至": term(270),
     "春节|大年初一|农历新年|农历春节|春節": lunar(1, 1),
     "大年初二": lunar(1, 2),
     "大年初三": lunar(1, 3),
@@ -168,6 +178,31 @@ CHINESE: dict[str, Rule] = {
     "腊八节|腊八": lunar(12, 8),
 }
 
+Period = Callable[[int], tuple[date, date]]
+
+
+def period(first: tuple[int, int], after: tuple[int, int]) -> Period:
+    """The same days each year, from one (month, day) up to but not including the other."""
+    return lambda year: (date(year, *first), date(year, *after))
+
+
+def spring_festival(year: int) -> tuple[date, date]:
+    """The days off around the Chinese New Year: its eve and the seven days from it on."""
+    return lunar_eve(year), solar(year, 1, 8)
+
+
+CHINESE_PERIODS: dict[str, Period] = {
+    "国庆假期|国庆节假期|国庆长假|国庆黄金周|国庆期间|国庆节期间|十一长假|十一黄金周": period(
+        (10, 1), (10, 8)
+    ),
+    "五一假期|五一长假|五一小长假|五一黄金周|五一期间|劳动节假期": period((5, 1), (5, 6)),
+    "春节假期|春节长假|春节黄金周|春节期间|过年期间": spring_festival,
+    "暑假|暑期": period((7, 1), (9, 1)),
+    "寒假": period((1, 15), (3, 1)),
+}
+"""Days off that are longer than their holiday, as they mostly are: the State Council moves those
+of a year by a day or two, and schools their holidays by a week or two."""
+
 
 def is_fixed(rule: Rule, year: int) -> bool:
     """Whether the holiday falls on the same day of the month in ``year`` and the next."""
@@ -178,6 +213,6 @@ def is_fixed(rule: Rule, year: int) -> bool:
     return (first.month, first.day) == (second.month, second.day)
 
 
-def by_name(table: dict[str, Rule]) -> dict[str, Rule]:
+def by_name(table: dict[str, T]) -> dict[str, T]:
     """One entry for each of the names that ``table`` joins by a bar."""
     return {name: rule for names, rule in table.items() for name in names.split("|")}

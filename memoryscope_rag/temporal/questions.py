@@ -36,6 +36,16 @@ _COMING_ZH = re.compile(
     r"打算|将要|將要|将于|将在|將|准备|準備|计划|計劃|明天|后天|明年|下周|下週|下个|下個|下月|即将|即將|"
     r"就要|快要|想要|预计|預計|预订|预定|安排|提醒|会去|要去|会在|要在|今晚|待会|以后会|会议"
 )
+_ASKED_AHEAD = re.compile(
+    r"\b(?:will|shall|won't)\b|\b(?:i|we|you|they|he|she|it|that|there)(?:'|’)ll\b"
+    r"|\b(?:is|are|am|i'm|what's|when's)\b[^?.!]{0,60}"
+    r"\b(?:going to|planned|planning|due|scheduled|supposed to|about to)\b",
+    re.IGNORECASE,
+)
+_ASKED_AHEAD_ZH = re.compile(
+    r"^(?!.*(?:原来|原來|原本|本来|本來|当时|當時|之前|上次|说过|說過|了)).*"
+    r"(?:打算|将要|將要|将于|将在|准备|準備|计划|計劃|预定|預定|安排)"
+)
 _HAN = re.compile(r"[\u3400-\u9fff]")
 
 
@@ -53,9 +63,11 @@ def is_question(text: str) -> bool:
 def reading(text: str) -> Literal["past", "future"]:
     """Where an ambiguous time in ``text`` most likely lies.
 
-    Questions to a memory ask about the past; statements speak of the future if a word says so.
+    Questions to a memory ask about the past unless they are put in the future ("Where will I be in
+    May?"); statements speak of the future if a word says so.
     """
     if is_question(text):
-        return "past"
+        ahead = _ASKED_AHEAD.search(text) or _ASKED_AHEAD_ZH.search(text)
+        return "future" if ahead else "past"
     coming = _COMING.search(text) or _COMING_ZH.search(text)
     return "future" if coming else "past"

@@ -240,6 +240,33 @@ class LogContract(ContractBase):
 
         self.run(check())
 
+    def test_count(self) -> None:
+        async def check() -> None:
+            async with self.store() as store, self.store() as second:
+                assert await store.count(ALICE, 10**9) == 0
+                random = Random(4)
+                await store.append(BOB, random_entries(random, 3))
+                for number in range(3):
+                    await store.append(ALICE, random_entries(random, 4, f"r{number}-"))
+                    # what was appended is counted at once, also by who did not append it
+                    assert await second.count(ALICE, 10**9) == 4 * (number + 1)
+                log = await store.messages(ALICE)
+                for place, held in enumerate(log):
+                    assert await store.count(ALICE, held.seq) == place + 1
+                    assert await store.count(ALICE, held.seq - 1) == place
+                await store.forget(ALICE, message_ids=[log[0].id, log[5].id])
+                await store.append(ALICE, random_entries(random, 2, "late-"))
+                await store.mark(ALICE, [log[1].id], "parked", "why")
+                assert await store.count(ALICE, log[5].seq) == 4
+                assert await store.count(ALICE, log[-1].seq) == 10
+                assert await store.count(ALICE, 10**9) == 12
+                assert await store.count(ALICE, 0) == await store.count(ALICE, -5) == 0
+                assert await store.count(BOB, 10**9) == 3
+                await store.forget(ALICE, everything=True)
+                assert await second.count(ALICE, 10**9) == 0
+
+        self.run(check())
+
     def test_limits_are_checked(self) -> None:
         async def check() -> None:
             async with self.store() as store:

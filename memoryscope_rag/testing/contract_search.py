@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 
 from memoryscope_rag.errors import InvalidInput
 from memoryscope_rag.ports import IndexedNode, MemoryStore, Query, SearchRequest
-from memoryscope_rag.schema import Scope, utc_now
+from memoryscope_rag.schema import Interval, Scope, utc_now
 from memoryscope_rag.testing.contract_base import ContractBase
 from memoryscope_rag.testing.naive import disagreements
 from memoryscope_rag.testing.samples import (
@@ -176,6 +178,71 @@ class SearchContract(ContractBase):
                 (no_kinds,) = await store.search(ALICE, [SearchRequest((query,), frozenset())])
                 assert no_kinds.ids == ()
                 assert await store.search(ALICE, []) == ()
+
+        self.run(check())
+
+    def test_messages_are_hits(self) -> None:
+        async def check() -> None:
+            async with self.store() as store:
+                random = Random(3)
+                talk = [
+                    message(f"m{n}", f"word{n} said here", session=f"s{n // 6}", minute=n)
+                    for n in range(9)
+                ]
+                pieces = [entry(m, random, pieces=3 if m.id == "m2" else 1) for m in talk]
+                await store.append(ALICE, pieces)
+                await store.append(BOB, [entry(message("b1", "word1"), random)])
+                await store.add_nodes(ALICE, [indexed(fact("f", sources=["m2"]))])
+
+                async def hits(**changes: Any) -> tuple[list[str], list[str]]:
+                    """The hits and the neighbours of a request that names a few messages."""
+                    plain = SearchRequest((), ALL_KINDS, neighbours=0, messages=("m2", "m4"))
+                    (got,) = await store.search(ALICE, [replace(plain, **changes)])
+                    assert len(set(got.ids)) == len(got)
+                    told = zip(got.ids, got.found, strict=True)
+                    both: tuple[list[str], list[str]] = ([], [])
+                    for name, hit in told:
+                        both[not hit].append(name)
+                    return both
+
+                three = ["m2#0", "m2#1", "m2#2"]
+                assert await hits() == ([*three, "m4#0"], [])
+                assert await hits(messages=("m4", "b1", "no", "", "f", "m4#0")) == (["m4#0"], [])
+                assert await hits(messages=()) == ([], [])
+                assert await hits(messages=("m7", "m0"), neighbours=1) == (
+                    ["m0#0", "m7#0"],
+                    ["m1#0", "m6#0", "m8#0"],
+                )
+                # what a query finds as well stands once, and needs no place among the best
+                found = (Query("q", ("word2",)), Query("v", (), vector(random)))
+                names = ("m2", "m2", "m4")
+                ids, _ = await hits(queries=found, limit=1, messages=names)
+                assert {*three, "m4#0"} <= set(ids)
+                # the filters hold for them as for all
+                assert await hits(kinds=frozenset({"observation", "insight", "note"})) == ([], [])
+                assert await hits(session_id="s1", messages=("m4", "m7")) == (["m7#0"], [])
+                at = START + timedelta(minutes=3)
+                assert await hits(during=Interval(at, None)) == (["m4#0"], [])
+                assert await hits(as_of=at) == (three, [])
+                await store.delete_nodes(ALICE, ["m2#1"])
+                assert await hits() == (["m2#0", "m2#2", "m4#0"], [])
+                await store.forget(ALICE, message_ids=["m2"])
+                assert await hits() == (["m4#0"], [])
+
+        self.run(check())
+
+    def test_many_messages_are_hits(self) -> None:
+        async def check() -> None:
+            async with self.store() as store:
+                talk = [message(f"m{n}", "word1", minute=n) for n in range(1200)]
+                await store.append(ALICE, [entry(m) for m in talk])
+                asked = tuple(f"m{n}" for n in range(0, 2400, 2))
+                one = SearchRequest((), ALL_KINDS, limit=1, neighbours=0, messages=asked)
+                other = replace(one, messages=("m1",))
+                everything, single = await store.search(ALICE, [one, other])
+                assert everything.ids == tuple(f"m{n}#0" for n in range(0, 1200, 2))
+                assert everything.population == 1200
+                assert single.ids == ("m1#0",)
 
         self.run(check())
 

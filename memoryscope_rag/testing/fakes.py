@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Literal
 
 import numpy as np
 
 from memoryscope_rag.errors import InvalidInput
+from memoryscope_rag.lexical import estimate_tokens
 from memoryscope_rag.models.segment import pieces
 from memoryscope_rag.ports import (
     ChatMessage,
+    Coverage,
+    CoveredBlock,
     Delta,
     EmbedderSpec,
     FloatArray,
@@ -23,7 +29,7 @@ from memoryscope_rag.ports import (
     Sampling,
     Usage,
 )
-from memoryscope_rag.schema import check_time
+from memoryscope_rag.schema import Clue, ClueKind, Message, Scope, check_time
 
 ScriptedReply = str | Exception | Callable[[Sequence[ChatMessage]], str]
 _WORD = re.compile(r"\w+")
@@ -209,6 +215,136 @@ class ScriptedGenerator:
     async def close(self) -> None:
         """Only noted, in ``closed``."""
         self.closed = True
+
+
+class ScriptedMemory:
+    """A beacon memory without a model: what it covers is kept, what it recalls stands in a script.
+
+    ``clues`` and ``attention`` go by scope: what every question gets, or a function of the
+    question; a scope that is not named gets nothing. ``cover`` makes a scope covered without
+    ``write``. A message is a block of its own, at ratio 1.
+
+    ``failure`` is raised by ``write``, ``clues`` and ``attention`` while it is set; ``delay`` is in
+    seconds. While ``hangs`` is set these three never return: ``"await"`` until they are cancelled,
+    ``"thread"`` because a thread of theirs works on that nobody can cancel, as torch's does.
+    ``calls`` counts by method; ``written`` lists what each ``write`` was given.
+    """
+
+    def __init__(
+        self,
+        *,
+        clues: Mapping[Scope, Sequence[Clue] | Callable[[str], Sequence[Clue]]] | None = None,
+        attention: (
+            Mapping[Scope, Mapping[str, float] | Callable[[str], Mapping[str, float]]] | None
+        ) = None,
+        failure: Exception | None = None,
+        delay: float = 0.0,
+        hangs: Literal["await", "thread"] | None = None,
+        model: str = "scripted",
+    ) -> None:
+        self.scripted_clues = dict(clues or {})
+        self.scripted_attention = dict(attention or {})
+        self.failure = failure
+        self.delay = delay
+        self.hangs = hangs
+        self.calls: Counter[str] = Counter()
+        self.written: list[tuple[Scope, int, tuple[str, ...]]] = []
+        self.closed = False
+        self._model = model
+        self._covered: dict[Scope, Coverage] = {}
+        self._freed = threading.Event()
+
+    @property
+    def model(self) -> str:
+        """The name it was given."""
+        return self._model
+
+    def cover(self, scope: Scope, messages: Iterable[Message]) -> None:
+        """Let ``messages`` be what is covered."""
+        self._covered[scope] = _covering(CoveredBlock(*_sizes(m), (m.id,)) for m in messages)
+
+    async def coverage(self, scope: Scope) -> Coverage:
+        """What was written, or given to :meth:`cover`."""
+        self.calls["coverage"] += 1
+        return self._covered.get(scope, Coverage())
+
+    async def write(self, scope: Scope, messages: Sequence[Message], *, keep: int) -> Coverage:
+        """See :class:`~memoryscope_rag.ports.HistoryMemory`."""
+        await self._work("write")
+        kept = self._covered.get(scope, Coverage()).blocks
+        known = {name for block in kept[:keep] for name in block.message_ids}
+        if keep > len(kept):
+            raise InvalidInput("keep", f"is {keep}, but {len(kept)} messages are covered")
+        for message in messages:
+            if message.id in known:
+                raise InvalidInput("messages", f"{message.id!r} is covered already")
+            known.add(message.id)
+        new = (CoveredBlock(*_sizes(message), (message.id,)) for message in messages)
+        self._covered[scope] = _covering((*kept[:keep], *new))
+        self.written.append((scope, keep, tuple(message.id for message in messages)))
+        return self._covered[scope]
+
+    async def drop(self, scope: Scope) -> None:
+        """Forget what is covered; the script stays."""
+        self.calls["drop"] += 1
+        self._covered.pop(scope, None)
+
+    async def clues(self, scope: Scope, query: str, kinds: Sequence[ClueKind]) -> tuple[Clue, ...]:
+        """Those of the script that are of ``kinds``, in the order of these."""
+        await self._work("clues")
+        script = self.scripted_clues.get(scope, ())
+        given = script(query) if callable(script) else script
+        return tuple(clue for kind in kinds for clue in given if clue.kind == kind)
+
+    async def attention(self, scope: Scope, query: str) -> Mapping[str, float]:
+        """That of the script."""
+        await self._work("attention")
+        script = self.scripted_attention.get(scope, {})
+        return dict(script(query) if callable(script) else script)
+
+    async def close(self) -> None:
+        """Noted in ``closed``; threads that hang end."""
+        self.closed = True
+        self._freed.set()
+
+    async def _work(self, name: str) -> None:
+        self.calls[name] += 1
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        if self.hangs == "await":
+            await asyncio.Event().wait()
+        elif self.hangs == "thread":
+            await self._hang_in_thread()
+        if self.failure is not None:
+            raise self.failure
+
+    async def _hang_in_thread(self) -> None:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+        def work() -> None:
+            self._freed.wait()
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(ended.set)
+
+        threading.Thread(target=work, name=f"{self._model} hangs", daemon=True).start()
+        await ended.wait()
+
+
+def _sizes(message: Message) -> tuple[int, int, int]:
+    """Tokens (about), ratio and bytes of the block that holds ``message``."""
+    return estimate_tokens(message.content), 1, len(message.content.encode())
+
+
+def _covering(blocks: Iterable[CoveredBlock]) -> Coverage:
+    kept = tuple(blocks)
+    tokens = sum(block.tokens for block in kept)
+    return Coverage(
+        message_ids=tuple(name for block in kept for name in block.message_ids),
+        tokens=tokens,
+        rows=tokens,
+        bytes=sum(block.bytes for block in kept),
+        blocks=kept,
+    )
 
 
 def _features(text: str) -> Iterator[tuple[str, float]]:

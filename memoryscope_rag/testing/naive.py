@@ -113,6 +113,15 @@ def neighbours(nodes: Sequence[IndexedNode], hits: set[str], width: int) -> set[
     return near
 
 
+def pieces_of(nodes: Sequence[IndexedNode], messages: Sequence[str]) -> set[str]:
+    """Ids of the conversation nodes of these messages."""
+    return {
+        item.node.id
+        for item in nodes
+        if item.node.kind == "conversation" and not set(messages).isdisjoint(item.node.provenance)
+    }
+
+
 def disagreements(
     nodes: Sequence[IndexedNode], request: SearchRequest, now: datetime, answer: Candidates
 ) -> list[str]:
@@ -130,7 +139,9 @@ def disagreements(
         problems.append(f"population {answer.population}, but {len(allowed)} pass the filter")
     if strange := got - allowed:
         problems.append(f"{sorted(strange)} do not pass the filter")
-    justified: set[str] = set()
+    justified = allowed & pieces_of(nodes, request.messages)
+    if lost := justified - found:
+        problems.append(f"{sorted(lost)} are pieces of messages asked for and no hits")
     arrays = (answer.dense, answer.dense_context, answer.lexical, answer.lexical_context)
     for number, scores in enumerate(naive_scores(nodes, request)):
         for channel, expected in enumerate(scores.channels):

@@ -150,4 +150,9 @@ def random_request(random: Random, *, queries: int = 2) -> SearchRequest:
         as_of=random.choice([None, None, START + timedelta(minutes=random.randint(0, 5000))]),
         during=random.choice([None, None, during]),
         session_id=random.choice([None, None, "s1", "nowhere"]),
+        # of those that random histories hold, and others
+        messages=tuple(
+            f"{random.choice(['m', 'r1-', 'r2-'])}{random.randrange(12)}"
+            for _ in range(random.choice([0, 0, 1, 5]))
+        ),
     )

@@ -17,7 +17,14 @@ from typing import ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from memoryscope_rag.ports import Clock, Embedder, Generator, MemoryStore, Reranker
+from memoryscope_rag.ports import (
+    Clock,
+    Embedder,
+    Generator,
+    HistoryMemory,
+    MemoryStore,
+    Reranker,
+)
 from memoryscope_rag.scoring import LinearRanker
 from memoryscope_rag.workers.prompts import Prompts
 
@@ -46,6 +53,7 @@ class Services:
     reranker: Reranker | None = None
     generator: Generator | None = None
     prompts: Prompts = NO_PROMPTS
+    memory: HistoryMemory | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +72,12 @@ class Deadline:
         return None if self.at is None else max(0.0, self.at - time.monotonic())
 
     async def within(self, work: Awaitable[T]) -> T:
-        """The result of ``work``, or TimeoutError when the deadline comes first."""
-        return await asyncio.wait_for(work, self.remaining())
+        """The result of ``work``, or TimeoutError when the deadline comes first.
+
+        Work that waits for nothing is never late.
+        """
+        async with asyncio.timeout(self.remaining()):
+            return await work
 
 
 class Worker(ABC, Generic[State]):

@@ -29,7 +29,7 @@ SCOPE = Scope("ann")
 def context() -> ForkServerContext:
     """How children are started."""
     found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload([__name__])
+    found.set_forkserver_preload([__name__, "tests.beacon.memory_writers"])
     return found
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from memoryscope_rag.beacon.clues import LIMIT, clue_lines
 from memoryscope_rag.beacon.echo import Echo
 from memoryscope_rag.beacon.engine import TokenizedMessage
 from memoryscope_rag.beacon.state import MemoryState
+from memoryscope_rag.clue_lines import LIMIT, clue_lines
 from memoryscope_rag.testing.tiny_model import tiny_tokenizer
 from tests.beacon.conftest import Build
 

@@ -55,7 +55,8 @@ def test_timex_shows_accuracy_and_misses_by_cause(cli: Cli) -> None:
 
 def test_speed_measures_a_small_machine(cli: Cli) -> None:
     small = ("--sizes", "60,120", "--rows", "2000", "--queries", "20", "--messages", "64")
-    outcome = cli("bench", "speed", *small, "--consolidations", "2", "--json")
+    beside = ("--consolidations", "2", "--deadlines", "1")
+    outcome = cli("bench", "speed", *small, *beside, "--json")
     metrics = json.loads(outcome.out)["systems"]["memoryscope-rag"]
     wanted = {
         "retrieve_noembed_p95_ms@60",
@@ -66,6 +67,8 @@ def test_speed_measures_a_small_machine(cli: Cli) -> None:
         "bytes_per_message",
         "cold_open_ms@120",
         "beside_consolidation_p95_ratio@2",
+        "deadline_p99_ms@50",
+        "deadline_p99_ms@1000",
         "import_ms",
     }
     assert wanted <= set(metrics)
@@ -76,7 +79,7 @@ def test_speed_measures_a_small_machine(cli: Cli) -> None:
 
 def test_speed_measures_embedding_where_there_is_a_model(cli: Cli) -> None:
     options = ("--sizes", "60", "--rows", "0", "--queries", "20", "--messages", "64", "--json")
-    left_out = ("--consolidations", "0")
+    left_out = ("--consolidations", "0", "--deadlines", "0")
     model = ("--embedder", "all-minilm-l6-v2")
     tree = json.loads(cli("bench", "speed", *options, *left_out, *model).out)
     assert tree["embedder"] == "all-minilm-l6-v2"

@@ -11,7 +11,8 @@ import pytest
 
 from memoryscope_rag.errors import InvalidInput
 from memoryscope_rag.evaluation.datasets import load_locomo
-from memoryscope_rag.evaluation.readout import run_readout, shortened
+from memoryscope_rag.evaluation.gather import shortened
+from memoryscope_rag.evaluation.readout import run_readout
 from memoryscope_rag.scoring import LinearRanker
 from memoryscope_rag.testing.tiny_model import tiny_tokenizer
 from tests.beacon.conftest import tiny

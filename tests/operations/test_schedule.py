@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import pytest
 
 from memoryscope_rag.configs.model import ScheduleConfig
-from memoryscope_rag.operations.schedule import Outcome, Schedule
+from memoryscope_rag.operations.job_queue import Outcome
+from memoryscope_rag.operations.schedule import Schedule
 from memoryscope_rag.schema import Scope
 from memoryscope_rag.testing.fakes import FrozenClock
 
@@ -22,22 +23,29 @@ SETTINGS = ScheduleConfig(
     reflect_every_s=900,
     backoff_s=10,
     backoff_limit_s=40,
+    refresh_after_tokens=500,
+    refresh_every_s=120,
 )
 
 
 class Host:
-    """Two jobs that note what they were asked for and answer as they are told."""
+    """Three jobs that note what they were asked for and answer as they are told."""
 
     def __init__(self, settings: ScheduleConfig = SETTINGS) -> None:
         self.clock = FrozenClock(START)
         self.did: list[tuple[str, str]] = []
         self.outcome = Outcome(learned=True)
+        self.refreshed = Outcome()
         self.failure: Exception | None = None
         self.gate: asyncio.Event | None = None
         self.busy = 0
         self.most_at_once = 0
         self.schedule = Schedule(
-            self._job("consolidate"), self._job("reflect"), settings, self.clock
+            self._job("consolidate"),
+            self._job("reflect"),
+            settings,
+            self.clock,
+            self._job("refresh"),
         )
 
     def _job(self, name: str) -> Callable[[Scope], Awaitable[Outcome]]:
@@ -52,7 +60,7 @@ class Host:
                     raise self.failure
             finally:
                 self.busy -= 1
-            return self.outcome if name == "consolidate" else Outcome()
+            return {"consolidate": self.outcome, "refresh": self.refreshed}.get(name, Outcome())
 
         return job
 
@@ -64,6 +72,13 @@ class Host:
             await asyncio.sleep(0)
         done, self.did = self.did, []
         return done
+
+
+@pytest.fixture
+def quiet() -> Host:
+    """One whose consolidation and reflection are never due."""
+    never = {"after_messages": 10**9, "after_idle_s": 1e9, "consolidate_every_s": 1e9}
+    return Host(SETTINGS.model_copy(update=never))
 
 
 def run(check: Callable[[], Awaitable[None]]) -> None:
@@ -205,5 +220,64 @@ def test_k2_start_stop_and_start_again() -> None:
         await host.schedule.stop(wait=False)  # hands back what is in flight
         assert host.schedule.waiting == {BEN: 5}
         assert not host.schedule.running
+
+    run(check)
+
+
+def test_a_refresh_is_due_by_tokens_by_age_and_at_once(quiet: Host) -> None:
+    host = quiet
+
+    async def check() -> None:
+        host.schedule.noticed(ANN, 1, 300)
+        assert await host.after(0) == []
+        host.schedule.noticed(ANN, 1, 200)
+        assert await host.after(0) == [("refresh", "ann")]
+        assert await host.after(500) == []
+        host.schedule.noticed(BEN, 1, 1)
+        assert await host.after(119) == []
+        assert await host.after(1) == [("refresh", "ben")]
+        host.schedule.refresh_soon(BEN)
+        assert await host.after(0) == [("refresh", "ben")]
+        assert await host.after(500) == []
+        host.schedule.noticed(BEN, 1)  # without tokens: the memory has seen it
+        assert await host.after(500) == []
+
+    run(check)
+
+
+def test_a_refresh_goes_on_in_turns_and_beside_consolidation() -> None:
+    async def check() -> None:
+        host = Host()
+        host.refreshed = Outcome(more=True)
+        host.schedule.refresh_soon(ANN)
+        for _ in range(3):
+            assert await host.after(0) == [("refresh", "ann")]
+        host.refreshed = Outcome()
+        assert await host.after(0) == [("refresh", "ann")]
+        assert await host.after(0) == []
+        host.gate = asyncio.Event()
+        host.schedule.noticed(ANN, 3, 600)
+        host.schedule.noticed(BEN, 1, 600)
+        await host.after(0)
+        assert await host.after(0) == []
+        assert host.busy == 2  # one of each kind; the other refresh waits for the model
+        host.gate.set()
+        assert await host.after(0) == [("refresh", "ben")]
+
+    run(check)
+
+
+def test_a_refresh_that_fails_is_tried_again_later() -> None:
+    async def check() -> None:
+        host = Host()
+        host.refreshed = Outcome(again=True)
+        host.schedule.refresh_soon(ANN)
+        assert await host.after(0) == [("refresh", "ann")]
+        host.schedule.refresh_soon(ANN)  # somebody asks, and the memory is stale still
+        assert await host.after(7) == []
+        assert await host.after(3) == [("refresh", "ann")]
+        host.refreshed = Outcome()
+        assert await host.after(20) == [("refresh", "ann")]
+        assert await host.after(500) == []
 
     run(check)

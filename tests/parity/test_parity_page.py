@@ -30,7 +30,7 @@ MEMORYSCOPE = {
     "O": 5,
 }
 MEMORAG = {"P": 22, "N": 23}
-ABOUT_MEMORAG = ("tests/beacon", "tests/documents")
+ABOUT_MEMORAG = ("tests/beacon", "tests/documents", "tests/clues")
 """Folders whose tests are named after rows of MemoRAG's list; elsewhere they are of the other."""
 
 

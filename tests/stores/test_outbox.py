@@ -97,6 +97,8 @@ def test_messages_wait_and_then_arrive_in_order(tmp_path: Path) -> None:
             assert [m.id for m in await box.last_messages(ALICE, 2)] == ["m198", "m199"]
             with pytest.raises(StoreUnavailable):
                 await box.search(ALICE, [request("word5")])
+            with pytest.raises(StoreUnavailable):
+                await box.count(ALICE, 10)
             with pytest.raises(StoreUnavailable, match=r"199 messages wait in .*, the first since"):
                 await box.stats()
             door.shut = False

@@ -52,6 +52,8 @@ last winter | 2025-12-01 .. 2026-03-01
 in the fall of 2019 | 2019-09-01 .. 2019-12-01
 Christmas 2021 | 2021-12-25 .. 2021-12-26
 last Christmas | 2025-12-25 .. 2025-12-26
+St. Stephen's Day 2021 | 2021-12-26 .. 2021-12-27
+the summer solstice | 2026-06-21 .. 2026-06-22
 next year's Christmas | 2027-12-25 .. 2027-12-26
 New Year's Eve 2020 | 2020-12-31 .. 2021-01-01
 Valentine's Day | 2026-02-14 .. 2026-02-15

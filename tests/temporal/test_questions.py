@@ -62,6 +62,14 @@ def test_statement(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("Where will I be in May?", "future"),
+        ("What's scheduled for Monday?", "future"),
+        ("When are we going to meet in May?", "future"),
+        ("What was planned for Monday?", "past"),
+        ("Which day is good?", "past"),
+        ("我五月打算去哪里？", "future"),
+        ("我五月原来打算去哪里？", "past"),
+        ("五月我打算去哪里来着，后来去了吗？", "past"),
         ("I met Bob on Monday.", "past"),
         ("I will meet Bob on Monday.", "future"),
         ("We're going to move in May.", "future"),

@@ -11,17 +11,17 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 from memoryscope_rag.beacon.files.bank_folder import BankFolder
 from memoryscope_rag.beacon.files.maker import Maker
-from memoryscope_rag.beacon.files.manifest import read_head
+from memoryscope_rag.beacon.files.manifest import StoredMemory, read_head, read_manifest
 from memoryscope_rag.beacon.files.quantize import Encoding, is_exact
 from memoryscope_rag.beacon.files.scope_lock import locked
-from memoryscope_rag.beacon.files.state_files import save_state
-from memoryscope_rag.beacon.files.stored_state import StoredState, open_state
+from memoryscope_rag.beacon.files.state_files import remove_state, save_state, sweep_folder
+from memoryscope_rag.beacon.files.stored_state import open_state
 from memoryscope_rag.beacon.files.tiers import Held, Tiers
 from memoryscope_rag.beacon.state import MemoryState
 from memoryscope_rag.errors import InvalidInput
@@ -54,15 +54,38 @@ class BankStats:
     memories: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """Where memories come from: an engine's memory of nothing, and what makes them."""
+
+    empty: MemoryState
+    maker: Maker
+
+    def __post_init__(self) -> None:
+        if self.empty.origin != self.maker.origin:
+            raise InvalidInput(
+                "empty", f"was made by {self.empty.origin}, not by {self.maker.origin}"
+            )
+
+
 @dataclass(slots=True, eq=False)
 class Draft:
-    """A memory while it is being written: set ``state`` to what it is to be."""
+    """A memory while it is being written: set ``state`` to what it is to be.
+
+    ``parts`` are saved before it; a part that is set to ``None`` is removed. ``seconds``, spent
+    reading, are remembered.
+    """
 
     state: MemoryState
+    seconds: float = 0.0
+    parts: dict[str, MemoryState | None] = field(default_factory=dict)
 
 
 class BeaconBank:
     """Memories by scope. For tasks, threads and processes; nothing is bound to an event loop.
+
+    Beside the memory of a scope there may be some of its parts, by names that
+    :func:`~memoryscope_rag.beacon.files.bank_folder.part_of` gives.
 
     Blocks are what their encoding makes of them from the moment that they are written, so that what
     a memory says does not depend on whether it was still at hand.
@@ -71,6 +94,7 @@ class BeaconBank:
         folder: where the memories lie.
         empty: the engine's memory of nothing; device and type of the rows are as in it.
         maker: what makes the memories; those of others are refused.
+        parts: where those of parts come from; as the others by default.
         encoding: of the blocks on disk.
         wait_seconds: how long a writer waits for another one of its scope.
 
@@ -84,14 +108,13 @@ class BeaconBank:
         empty: MemoryState,
         maker: Maker,
         *,
+        parts: Source | None = None,
         encoding: Encoding = "int8",
         budgets: Budgets = Budgets(),
         wait_seconds: float = 60.0,
     ) -> None:
-        if empty.origin != maker.origin:
-            raise InvalidInput("empty", f"was made by {empty.origin}, not by {maker.origin}")
-        self.empty = empty
-        self.maker = maker
+        self.whole = Source(empty, maker)
+        self.part = parts or self.whole
         self.encoding = encoding
         self.budgets = budgets
         self._wait_seconds = wait_seconds
@@ -101,15 +124,57 @@ class BeaconBank:
         # one scope is loaded once at a time, lest it take its memory several times over
         self._loading = [threading.Lock() for _ in range(_LOADING_LOCKS)]
 
-    async def read(self, scope: Scope) -> MemoryState:
-        """The memory of ``scope`` as it was last written; ``empty`` where there is none.
+    @property
+    def empty(self) -> MemoryState:
+        """The memory of a scope that has none."""
+        return self.whole.empty
+
+    async def read(self, scope: Scope, part: str = "") -> MemoryState:
+        """The memory of ``scope``, or of a part of it, as it was last written; empty if never.
 
         Raises:
             BeaconMismatch: another model, tokenizer or prompt made it.
             SchemaTooNew: a later version of this package wrote it.
             StoreCorrupt: a file is damaged. :meth:`forget` or ``writing(…, anew=True)`` help.
         """
-        return await asyncio.to_thread(self._read, scope)
+        return await asyncio.to_thread(self._read, scope, part)
+
+    async def parts(self, scope: Scope) -> dict[str, StoredMemory]:
+        """What the manifests of the parts of ``scope`` say. For its writer.
+
+        Files that a crash has left behind are removed.
+
+        Raises:
+            SchemaTooNew, StoreCorrupt: as :meth:`read`.
+            StoreUnavailable: what is left of a part cannot be removed.
+        """
+
+        def look() -> dict[str, StoredMemory]:
+            found = {}
+            for part in self._disk.parts(scope):
+                folder = self._disk.memory(scope, part)
+                manifest = read_manifest(folder)
+                if manifest is None:
+                    remove_state(folder)
+                else:
+                    found[part] = manifest[2]
+                    sweep_folder(folder, manifest[2].names)
+            return found
+
+        return await asyncio.to_thread(look)
+
+    async def heads(self, scope: Scope) -> dict[str, bytes]:
+        """The parts of ``scope``, and what names the generation of each."""
+
+        def look() -> dict[str, bytes]:
+            found = {}
+            for part in self._disk.parts(scope):
+                head = read_head(self._disk.memory(scope, part))
+                if head is not None:
+                    found[part] = head
+            return found
+
+        return await asyncio.to_thread(look)
 
     @asynccontextmanager
     async def writing(self, scope: Scope, *, anew: bool = False) -> AsyncIterator[Draft]:
@@ -128,11 +193,11 @@ class BeaconBank:
             before = self.empty if anew else await self.read(scope)
             draft = Draft(before)
             yield draft
-            if draft.state is not before or anew:
-                await _to_its_end(lambda: self._commit(scope, draft.state, before))
+            if draft.state is not before or draft.parts or anew:
+                await _to_its_end(lambda: self._commit(scope, draft, before))
 
     async def forget(self, scope: Scope) -> None:
-        """Remove the memory of ``scope`` from the disk and from what is held.
+        """Remove the memory of ``scope`` and of its parts from the disk and from what is held.
 
         Raises:
             StoreUnavailable: a writer did not finish in time, or the disk is not writable.
@@ -160,12 +225,15 @@ class BeaconBank:
 
     # ------------------------------------------------------------ in threads
 
-    def _read(self, scope: Scope) -> MemoryState:
-        folder = self._disk.memory(scope)
+    def _source(self, part: str) -> Source:
+        return self.part if part else self.whole
+
+    def _read(self, scope: Scope, part: str) -> MemoryState:
+        folder, source, key = self._disk.memory(scope, part), self._source(part), (scope, part)
         with self._loading_lock(scope):
-            held = self._tiers.get(scope)
+            held = self._tiers.get(key)
             if held is None or read_head(folder) != held.head:
-                stored = open_state(folder, self.maker, None if held is None else held.stored)
+                stored = open_state(folder, source.maker, None if held is None else held.stored)
                 known = None if held is None else held.state
             elif held.state is not None:
                 self._disk.touch(scope)
@@ -173,38 +241,48 @@ class BeaconBank:
             else:
                 stored, known = held.stored, None
             if stored is None:
-                self._tiers.drop(scope)
-                return self.empty
-            rows = self.empty.tail.keys
+                self._tiers.drop(key)
+                return source.empty
+            rows = source.empty.tail.keys
             state = stored.load(rows.device, rows.dtype, known)
-            self._tiers.put(scope, Held(stored.head, stored, state))
+            self._tiers.put(key, Held(stored.head, stored, state))
         self._disk.touch(scope)
         return state
 
-    def _commit(self, scope: Scope, state: MemoryState, before: MemoryState) -> None:
-        folder = self._disk.memory(scope)
+    def _commit(self, scope: Scope, draft: Draft, before: MemoryState) -> None:
         with self._loading_lock(scope):
-            held = self._tiers.get(scope)
-            opened = None if held is None else held.stored
-            stored = save_state(folder, state, self.maker, self.encoding, opened)
-            self._tiers.put(
-                scope, Held(stored.head, stored, self._as_stored(state, stored, before))
-            )
+            self._disk.make(scope)
+            for part, state in draft.parts.items():
+                if state is None:
+                    self._tiers.drop((scope, part))
+                    remove_state(self._disk.memory(scope, part))
+                else:
+                    held = self._tiers.get((scope, part))
+                    self._save(scope, part, state, None if held is None else held.state, 0.0)
+            self._save(scope, "", draft.state, before, draft.seconds)
         if self.budgets.disk is not None:
             self._disk.shrink(self.budgets.disk, spared=scope)
 
-    def _as_stored(
-        self, state: MemoryState, stored: StoredState, before: MemoryState
-    ) -> MemoryState:
-        """``state`` with blocks as they would be read."""
-        rows = self.empty.tail.keys
-        if is_exact(self.encoding, rows.dtype):
-            return state
-        return replace(state, blocks=stored.blocks(rows.device, rows.dtype, before))
+    def _save(
+        self,
+        scope: Scope,
+        part: str,
+        state: MemoryState,
+        before: MemoryState | None,
+        seconds: float,
+    ) -> None:
+        folder, source, key = self._disk.memory(scope, part), self._source(part), (scope, part)
+        held = self._tiers.get(key)
+        opened = None if held is None else held.stored
+        stored = save_state(folder, state, source.maker, self.encoding, opened, seconds=seconds)
+        rows = source.empty.tail.keys
+        if not is_exact(self.encoding, rows.dtype):  # blocks as they would be read
+            state = replace(state, blocks=stored.blocks(rows.device, rows.dtype, before))
+        self._tiers.put(key, Held(stored.head, stored, state))
 
     def _forget(self, scope: Scope) -> None:
         with self._loading_lock(scope):
-            self._tiers.drop(scope)
+            self._tiers.drop_scope(scope)
             self._disk.remove(self._disk.memory(scope))
 
     def _loading_lock(self, scope: Scope) -> threading.Lock:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from contextlib import suppress
@@ -12,6 +11,7 @@ from pathlib import Path
 from memoryscope_rag.beacon.files.manifest import MANIFEST
 from memoryscope_rag.beacon.files.scope_lock import try_lock
 from memoryscope_rag.beacon.files.state_files import remove_state
+from memoryscope_rag.durable import settle
 from memoryscope_rag.errors import StoreUnavailable
 from memoryscope_rag.schema import Scope
 
@@ -19,10 +19,16 @@ _LOCK = ".lock"
 _NAME = re.compile("[0-9a-f]{40}")
 
 
-class BankFolder:
-    """``<digest>/`` holds a memory, ``<digest>.lock`` is the right to write it.
+def part_of(name: str) -> str:
+    """The part of a scope that is called ``name``, such as a session."""
+    return hashlib.sha256(name.encode()).hexdigest()[:40]
 
-    The digest is of the scope: no id stands in a name.
+
+class BankFolder:
+    """``<digest>/`` holds the memory of a scope, ``<digest>/<part>/`` one of a part of it.
+
+    ``<digest>.lock`` is the right to write them. The digest is of the scope, a part is named by
+    :func:`part_of`: no id stands in a name.
 
     Raises:
         StoreUnavailable: the folder cannot be made.
@@ -35,14 +41,28 @@ class BankFolder:
         except OSError as error:
             raise StoreUnavailable(f"cannot make the folder {path}: {error}") from error
 
-    def memory(self, scope: Scope) -> Path:
-        """Where the memory of ``scope`` lies, or would."""
-        whole = json.dumps([scope.tenant_id, scope.user_id, scope.agent_id])
-        return self.path / hashlib.sha256(whole.encode()).hexdigest()[:40]
+    def memory(self, scope: Scope, part: str = "") -> Path:
+        """Where the memory of ``scope``, or of a part of it, lies, or would."""
+        folder = self.path / scope.digest
+        return folder / part if part else folder
+
+    def parts(self, scope: Scope) -> list[str]:
+        """The parts that have a folder, in no order that means anything."""
+        return [path.name for path in _parts(self.memory(scope))]
 
     def lock(self, scope: Scope) -> Path:
         """The lock of ``scope``."""
         return _lock_of(self.memory(scope))
+
+    def make(self, scope: Scope) -> None:
+        """Have a folder for ``scope``, on the disk, too. Raises StoreUnavailable."""
+        folder = self.memory(scope)
+        try:
+            if not folder.is_dir():
+                folder.mkdir(mode=0o700, exist_ok=True)
+                settle(self.path)
+        except OSError as error:
+            raise StoreUnavailable(f"cannot make the folder {folder}: {error}") from error
 
     def touch(self, scope: Scope) -> None:
         """Note that the memory of ``scope`` was used now."""
@@ -63,8 +83,12 @@ class BankFolder:
         return sum(_size(folder) for folder in self.memories())
 
     def remove(self, folder: Path) -> None:
-        """Remove a memory and its lock, which the caller holds."""
+        """Remove a memory with its parts and its lock, which the caller holds."""
         remove_state(folder)
+        for part in _parts(folder):
+            remove_state(part)
+        with suppress(OSError):  # something of others is in it, or it is gone
+            folder.rmdir()
         with suppress(OSError):  # a held file cannot be removed everywhere; it is empty
             _lock_of(folder).unlink()
 
@@ -108,10 +132,17 @@ def _lock_of(folder: Path) -> Path:
     return folder.with_name(folder.name + _LOCK)
 
 
+def _parts(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+
+
 def _size(folder: Path) -> int:
     total = 0
-    with suppress(OSError):
-        for path in folder.iterdir():
-            with suppress(FileNotFoundError):
-                total += path.stat().st_size
+    for place in (folder, *_parts(folder)):
+        with suppress(OSError):
+            for path in place.iterdir():
+                with suppress(FileNotFoundError):
+                    total += path.stat().st_size if path.is_file() else 0
     return total

@@ -12,6 +12,8 @@ an error in them. So where keys become integers, these are stored as they are: `
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
+from typing import NamedTuple
 
 import torch
 
@@ -22,6 +24,9 @@ from memoryscope_rag.beacon.state import Block, Rows
 _PARTS = ("keys", "values")
 _SINKS = 4
 """Rows at the begin of a history whose keys stay as they are."""
+
+_ENTRY = 85
+"""Bytes of the header of a file that a tensor takes: name, type, shape, place."""
 
 
 def described(block: Block) -> StoredBlock:
@@ -58,7 +63,23 @@ def to_tensors(block: Block, encoding: Encoding) -> dict[str, torch.Tensor]:
     return tensors | encode(rows, encoding)
 
 
-def wanted(stored: StoredBlock, memory: StoredMemory) -> Shapes:
+class Form(NamedTuple):
+    """What a block's tensors depend on beside the block."""
+
+    layers: int
+    kv_heads: int
+    head_dim: int
+    encoding: Encoding
+
+
+def stored_bytes(block: Block, encoding: Encoding) -> int:
+    """Bytes of a block in a file, about; the header's share is not known to the byte."""
+    layers, heads, _, head_dim = block.rows.keys.shape
+    shapes = wanted(described(block), Form(layers, heads, head_dim, encoding))
+    return sum(_ENTRY + dtype.itemsize * prod(shape) for dtype, shape in shapes.values())
+
+
+def wanted(stored: StoredBlock, memory: StoredMemory | Form) -> Shapes:
     """The type and shape of every tensor that :func:`to_tensors` makes of such a block."""
     layers, heads, head_dim = memory.layers, memory.kv_heads, memory.head_dim
     found: Shapes = {"ids": (torch.int32, (stored.tokens,))}

@@ -96,7 +96,10 @@ class StoredOpen(_Strict):
 
 
 class StoredMemory(_Strict):
-    """All of a memory but its tensors. ``spans``: message id, first token, token after the last."""
+    """All of a memory but its tensors.
+
+    ``spans``: message id, first token, token after the last. ``seconds`` were spent reading.
+    """
 
     origin: str
     tokenizer: str
@@ -110,6 +113,7 @@ class StoredMemory(_Strict):
     tail_ratio: Count | None
     fixed_ratio: Count | None
     spans: list[Annotated[list[str | int], Field(min_length=3, max_length=3)]]
+    seconds: Annotated[float, Field(ge=0)] = 0.0
 
     @model_validator(mode="after")
     def _parts_follow_each_other(self) -> StoredMemory:

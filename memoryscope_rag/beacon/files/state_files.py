@@ -51,12 +51,15 @@ def save_state(
     maker: Maker,
     encoding: Encoding = "bf16",
     before: StoredState | None = None,
+    *,
+    seconds: float = 0.0,
 ) -> StoredState:
     """Make ``state`` the memory in ``folder``, and return it opened.
 
     Args:
         encoding: of the blocks; sink and tail keep their type.
         before: what is in the folder, where the caller has it open already.
+        seconds: spent reading, to be remembered with it.
 
     Raises:
         InvalidInput: another maker made the state, or it holds values that are not finite.
@@ -75,14 +78,14 @@ def save_state(
         kept, loose, new = _divided(state, encoding, before)
         files = [*kept, *_write_blocks(folder, loose, new, encoding)]
         opened = _write_open(folder, state)
-        memory = _described(state, maker, encoding, files, opened)
+        memory = _described(state, maker, encoding, files, opened, seconds)
         settle(folder)
         generation = 1 if before is None else before.generation + 1
         write_manifest(folder, generation, memory)
         settle(folder)
     except OSError as error:
         raise StoreUnavailable(f"cannot write the beacon memory {folder}: {error}") from error
-    _sweep(folder, memory.names)
+    sweep_folder(folder, memory.names)
     saved = open_state(folder, maker, before)
     assert saved is not None
     return saved
@@ -100,7 +103,7 @@ def remove_state(folder: Path) -> None:
             settle(folder)
     except OSError as error:
         raise StoreUnavailable(f"cannot remove the beacon memory {folder}: {error}") from error
-    _sweep(folder, frozenset())
+    sweep_folder(folder, frozenset())
     with suppress(OSError):  # something of others is in it, or it is gone
         folder.rmdir()
 
@@ -111,6 +114,7 @@ def _described(
     encoding: Encoding,
     files: list[StoredFile],
     opened: StoredOpen,
+    seconds: float,
 ) -> StoredMemory:
     layers, heads, _, head_dim = state.tail.keys.shape
     try:
@@ -127,6 +131,7 @@ def _described(
             tail_ratio=state.tail_ratio,
             fixed_ratio=state.fixed_ratio,
             spans=[[span.message_id, span.start, span.end] for span in state.spans],
+            seconds=round(seconds, 3),
         )
     except ValidationError as error:
         problem = error.errors()[0]
@@ -226,8 +231,8 @@ def _write_open(folder: Path, state: MemoryState) -> StoredOpen:
     return opened
 
 
-def _sweep(folder: Path, named: frozenset[str]) -> None:
-    """Remove our files that are not ``named``."""
+def sweep_folder(folder: Path, named: frozenset[str]) -> None:
+    """Remove our files that are not ``named``: what a crash or an earlier save left."""
     for path in list(folder.iterdir()) if folder.is_dir() else []:
         ours = is_unfinished(path) or any(path.match(pattern) for pattern in _OURS)
         if ours and path.name not in named:

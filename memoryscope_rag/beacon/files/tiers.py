@@ -10,6 +10,9 @@ from memoryscope_rag.beacon.files.stored_state import StoredState
 from memoryscope_rag.beacon.state import MemoryState
 from memoryscope_rag.schema import Scope
 
+Key = tuple[Scope, str]
+"""A scope, and which of its memories."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
@@ -27,7 +30,7 @@ class Held:
 
 
 class Tiers:
-    """What is held of each scope, within two limits in bytes. For any thread.
+    """What is held of each memory, within two limits in bytes. For any thread.
 
     Mapped files are pages that the system may drop and read again; a memory on the CPU that
     needed no decoding shares them with its state, and counts in both.
@@ -36,7 +39,7 @@ class Tiers:
     def __init__(self, device_bytes: int, host_bytes: int) -> None:
         self._limits = (device_bytes, host_bytes)
         self._lock = threading.Lock()
-        self._held: OrderedDict[Scope, Held] = OrderedDict()
+        self._held: OrderedDict[Key, Held] = OrderedDict()
         self._sizes = [0, 0]
 
     @property
@@ -45,18 +48,18 @@ class Tiers:
         with self._lock:
             return self._sizes[0], self._sizes[1]
 
-    def get(self, scope: Scope) -> Held | None:
-        """What is held of ``scope``, which is now the one used last."""
+    def get(self, key: Key) -> Held | None:
+        """What is held of ``key``, which is now the one used last."""
         with self._lock:
-            if scope in self._held:
-                self._held.move_to_end(scope)
-            return self._held.get(scope)
+            if key in self._held:
+                self._held.move_to_end(key)
+            return self._held.get(key)
 
-    def put(self, scope: Scope, held: Held) -> None:
-        """Hold this of ``scope`` in place of what was; others, or this, go where it is too much."""
+    def put(self, key: Key, held: Held) -> None:
+        """Hold this of ``key`` in place of what was; others, or this, go where it is too much."""
         with self._lock:
-            self._drop(scope)
-            self._held[scope] = held
+            self._drop(key)
+            self._held[key] = held
             self._count(held, 1)
             for tier, limit in enumerate(self._limits):
                 for other in list(self._held):
@@ -66,10 +69,16 @@ class Tiers:
                     if self._held[other].state is None and self._held[other].stored is None:
                         del self._held[other]
 
-    def drop(self, scope: Scope) -> None:
+    def drop(self, key: Key) -> None:
+        """Hold nothing of ``key`` any more."""
+        with self._lock:
+            self._drop(key)
+
+    def drop_scope(self, scope: Scope) -> None:
         """Hold nothing of ``scope`` any more."""
         with self._lock:
-            self._drop(scope)
+            for key in [key for key in self._held if key[0] == scope]:
+                self._drop(key)
 
     def clear(self) -> None:
         """Hold nothing."""
@@ -77,8 +86,8 @@ class Tiers:
             self._held.clear()
             self._sizes = [0, 0]
 
-    def _drop(self, scope: Scope) -> None:
-        held = self._held.pop(scope, None)
+    def _drop(self, key: Key) -> None:
+        held = self._held.pop(key, None)
         if held is not None:
             self._count(held, -1)
 

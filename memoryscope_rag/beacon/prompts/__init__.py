@@ -70,6 +70,11 @@ class MemoryPrompts:
             found[language] = {**found.get(language, {}), **_checked(tree, where)}
         return cls(found)
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Those that there are prompts in, in order."""
+        return tuple(sorted(self._by_language))
+
     def language(self, text: str) -> str:
         """The language of ``text`` if there are prompts in it, else English."""
         language = language_of(text[:_SAMPLE])

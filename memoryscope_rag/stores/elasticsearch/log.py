@@ -58,6 +58,18 @@ async def last(
     return found[::-1]
 
 
+async def count(cluster: Cluster, fresh: Freshness, scope: Scope, up_to: int) -> int:
+    """How many messages have ``seq <= up_to``."""
+    head, _, _ = await heads.read(cluster, scope)
+    if head.held is None:
+        return 0
+    await fresh.ensure("messages", head.key, head.generation)
+    body = {"size": 0, "track_total_hits": True}
+    filters: list[Query] = [{"range": {"seq": {"lte": up_to}}}]
+    answer = await cluster.search(ScopedSearch("messages", head.key, filters, body=body))
+    return int(answer["hits"]["total"]["value"])
+
+
 async def around(
     cluster: Cluster,
     fresh: Freshness,

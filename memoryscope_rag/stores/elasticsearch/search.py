@@ -1,10 +1,11 @@
 """Search: the cluster finds candidates, and SQLite's own index of a scope ranks them.
 
 One ``_msearch`` asks, for every request and query, for the best by words (turns and contexts) and
-the nearest by vector, and once for what BM25 needs to know of the whole scope: how many nodes,
-how long, how many hold each word. A second request fetches the turns beside the hits. What came
-back becomes a :class:`~memoryscope_rag.stores.scope_index.ScopeIndex`, which filters, scores and
-joins as for SQLite. So every score is exact and of the scope's own statistics; the cluster's
+the nearest by vector, for the pieces of the messages that a request names, and once for what BM25
+needs to know of the whole scope: how many nodes, how long, how many hold each word. A second
+request fetches the turns beside the hits. What came back becomes a
+:class:`~memoryscope_rag.stores.scope_index.ScopeIndex`, which filters, scores and joins as for
+SQLite. So every score is exact and of the scope's own statistics; the cluster's
 (whose BM25 counts all scopes of a shard, and whose vectors are rounded to a byte) only choose
 whom to look at, and it is asked for more by words than are wanted.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -37,6 +39,8 @@ _SPARE = 50
 """Hits by words beyond the limit, or half of it, that are looked at: statistics differ."""
 _WINDOW = 10_000
 """Most hits that an index gives at once (``index.max_result_window``)."""
+_NAMED = 500
+"""Messages whose pieces are asked for in one search: together at most ``_WINDOW`` pieces."""
 _FIELDS = ("terms", "context")
 _ANY = bytes(8)
 """Stands for a token that no query holds."""
@@ -131,7 +135,7 @@ class _Part:
     def __init__(self, active: EmbedderSpec | None, words: Sequence[str]) -> None:
         self.model = None if active is None else model_key(active)
         self.index = ScopeIndex(0, None, 0 if active is None else active.dimension)
-        self.fields = [*SEARCH_FIELDS, *_FIELDS]
+        self.fields = [*SEARCH_FIELDS, *_FIELDS, "provenance"]
         if self.model is not None:
             self.fields.append(f"vectors.{self.model}.*")
         self._hasher = TermHasher()
@@ -139,6 +143,7 @@ class _Part:
         self._collections: list[Collection] = []
         self._known: dict[str, int] = {}
         self._sessions: dict[str, str | None] = {}
+        self._pieces: defaultdict[str, list[int]] = defaultdict(list)
 
     def add(self, hits: Sequence[dict[str, Any]]) -> None:
         """Add the nodes of these hits that are not here yet."""
@@ -148,6 +153,9 @@ class _Part:
         for name, source in sorted(new.items(), key=lambda item: item[1]["id"]):
             number = self._known[name] = len(self._known)
             self._sessions[source["id"]] = source.get("session")
+            if source["kind"] == "conversation":
+                for message in source["provenance"]:
+                    self._pieces[message].append(number)
             rows.append(search_cells(number, source))
             turn, context = (self._terms(source[field]) for field in _FIELDS)
             terms.append((turn, context))
@@ -180,7 +188,8 @@ class _Part:
         """What the index finds among the nodes that are here."""
         terms = [self._hasher.array(query.terms) for query in request.queries]
         lexical = self.index.lexical(terms, *self._collections)
-        return self.index.search(request, lexical, vectors, now)
+        named = [number for name in request.messages for number in self._pieces.get(name, ())]
+        return self.index.search(request, lexical, vectors, now, named)
 
     def nothing(self, request: SearchRequest) -> tuple[FloatArray, FloatArray]:
         """The scores of a request in an empty scope."""
@@ -229,7 +238,7 @@ def _searches(
     fields: Sequence[str],
     now: int,
 ) -> list[ScopedSearch]:
-    """By words among turns and contexts, and by vector, for each query."""
+    """By words among turns and contexts, and by vector, for each query; pieces of messages."""
     passing = filters.of_request(request, now)
     wanted = min(request.limit + max(_SPARE, request.limit // 2), _WINDOW)
     shown = {"_source": list(fields), "track_total_hits": False}
@@ -258,6 +267,12 @@ def _searches(
             searches.append(
                 ScopedSearch("nodes", key, passing, knn=knn, body={"size": nearest, **shown})
             )
+    names = list(dict.fromkeys(request.messages))
+    for begin in range(0, len(names), _NAMED):
+        named = {"terms": {"provenance": names[begin : begin + _NAMED]}}
+        pieces = [*passing, {"term": {"kind": "conversation"}}, named]
+        body = {"size": _WINDOW, "sort": ["_doc"], **shown}
+        searches.append(ScopedSearch("nodes", key, pieces, body=body))
     return searches
 
 

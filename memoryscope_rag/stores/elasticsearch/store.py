@@ -167,6 +167,10 @@ class ElasticsearchStore:
         async with self._doing("reading messages"):
             return await log.by_ids(self._cluster, scope, ids)
 
+    async def count(self, scope: Scope, up_to: int) -> int:
+        async with self._doing("counting messages"):
+            return await log.count(self._cluster, self._fresh, scope, up_to)
+
     async def around(
         self, scope: Scope, seqs: Sequence[int], before: int, after: int
     ) -> Mapping[int, tuple[tuple[Message, ...], tuple[Message, ...]]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from memoryscope_rag.ports import Changes
+from memoryscope_rag.ports import Changes, Coverage
 from memoryscope_rag.schema import Event, MemoryNode, Message, Scope
 
 Relation = Literal["repeated", "contained", "contradicted", "compatible"]
@@ -166,3 +166,20 @@ class ReflectionState:
     done: tuple[str, ...] = ()
     changes: Changes | None = None
     actions: tuple[Action, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshState:
+    """One step of a refresh: first what the operation hands in, then what workers give.
+
+    ``step_tokens`` is about how much it reads. The first ``keep`` messages that the memory covered
+    ``before`` are the first of the log still, ``messages`` come after them there.
+    """
+
+    scope: Scope
+    step_tokens: int
+
+    before: Coverage = field(default_factory=Coverage)
+    keep: int = 0
+    messages: tuple[Message, ...] = ()
+    after: Coverage | None = None

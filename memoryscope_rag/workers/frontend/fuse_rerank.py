@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from memoryscope_rag.schema import EvidenceItem, MemoryNode, ScorePart
-from memoryscope_rag.scoring import LIFT, LinearRanker
+from memoryscope_rag.scoring import LIFT, SIGNALS, LinearRanker
 from memoryscope_rag.workers.base import Worker
 from memoryscope_rag.workers.frontend.ranking import RAISED_BY, Ranked, rank
 from memoryscope_rag.workers.frontend.state import RetrievalState
@@ -25,27 +25,34 @@ OUTDATED = 2.0
 that says so comes before it, and "where did she work before?" still finds it."""
 
 
+_TIMES = [SIGNALS.index(name) for name in ("time_said", "time_event")]
+IN_TIME = 0.5
+"""From this nearness on, something was said or happened when the query asks about. That is an
+answer to it, though the words of the date, which no turn repeats, lower all scores."""
+
+
 class FuseRerank(Worker[RetrievalState]):
     """Orders by the linear ranker (which weighs the kinds), then by the reranker where it spoke.
 
     Left away: what the host shows anyway, repetitions of a better item by content or by
     provenance, and everything when the best score is under the ranker's floor (in a scope that is
-    large enough to tell).
+    large enough to tell), unless the best lies in the time that the query names.
     """
 
     name = "fuse_rerank"
     reads = frozenset({"text", "limit", "floor", "explain", "queries", "memory", "evidence"})
-    uses = frozenset({"times", "reranked", "recent"})
-    gives = frozenset({"ranked"})
+    uses = frozenset({"times", "reranked", "recent", "attention", "attended", "leads"})
+    gives = frozenset({"ranked", "confidence"})
 
     async def run(self, state: RetrievalState) -> RetrievalState:
-        """Give ``ranked``."""
+        """Give ``ranked``, and ``confidence`` that an answer is among the first few of it."""
         ranker = self.services.ranker
         count = max(state.limit + len(state.recent) + SPARE, len(state.reranked))
-        order, total = rank(state, ranker, count)
-        strict = state.floor and total >= FLOOR_FROM
+        ranking = rank(state, ranker, count)
+        order = ranking.best
+        strict = state.floor and ranking.total >= FLOOR_FROM and not _in_time(order)
         if not order or (strict and order[0].score < ranker.floor):
-            return state
+            return replace(state, ranked=(), confidence=0.0)
         order = reorder(order, state.reranked)
         nodes = await self.services.store.nodes(state.scope, [item.id for item in order])
         outdated = await self._outdated(state, nodes)
@@ -68,7 +75,7 @@ class FuseRerank(Worker[RetrievalState]):
             )
             for node in kept
         )
-        return replace(state, ranked=items)
+        return replace(state, ranked=items, confidence=ranking.confidence)
 
     async def _outdated(self, state: RetrievalState, nodes: Sequence[MemoryNode]) -> frozenset[str]:
         """The turns of ``nodes`` whose every fact was contradicted by the time asked about."""
@@ -82,6 +89,11 @@ class FuseRerank(Worker[RetrievalState]):
             for name, message in source.items()
             if message in drawn and all(contradicted(fact, moment) for fact in drawn[message])
         )
+
+
+def _in_time(order: Sequence[Ranked]) -> bool:
+    """Whether the best lies in a time that the query names."""
+    return bool(order) and float(order[0].row[_TIMES].max()) >= IN_TIME
 
 
 def _parts(ranker: LinearRanker, item: Ranked, outdated: bool) -> tuple[ScorePart, ...]:

@@ -26,7 +26,7 @@ class PackEvidence(Worker[RetrievalState]):
 
     name = "pack_evidence"
     reads = frozenset({"scope", "text", "now", "budget_tokens", "ranked", "explain"})
-    uses = frozenset({"times"})
+    uses = frozenset({"times", "leads", "unsupported"})
     gives = frozenset({"result"})
 
     class Params(NoParams):
@@ -57,6 +57,8 @@ class PackEvidence(Worker[RetrievalState]):
             text=text,
             tokens=tokens,
             intervals=tuple(time.interval for time in state.times),
+            clues=tuple(lead.clue for lead in state.leads),
+            unsupported=state.unsupported,
         )
         return replace(state, result=result)
 

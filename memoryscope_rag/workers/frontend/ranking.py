@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from heapq import nsmallest
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memoryscope_rag.indexing import stem_of, stems
 from memoryscope_rag.ports import Candidates, FloatArray
-from memoryscope_rag.scoring import LIFT, LinearRanker, lift, query_features, signals
+from memoryscope_rag.scoring import (
+    LIFT,
+    LinearRanker,
+    attention_by_node,
+    confidence,
+    lift,
+    query_features,
+    signals,
+)
 from memoryscope_rag.workers.frontend.state import RetrievalState
 
 
@@ -28,13 +38,27 @@ class Ranked:
     raised: FloatArray | None = None
 
 
-def rank(state: RetrievalState, ranker: LinearRanker, count: int) -> tuple[list[Ranked], int]:
-    """The best ``count`` candidates, best first, and of how many nodes; equal scores by id.
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranking:
+    """The ``best`` candidates, best first, equal scores by id, of so many nodes in the ``total``.
+
+    ``confidence`` is that an answer is among the first few,
+    :func:`~memoryscope_rag.scoring.confidence`.
+    """
+
+    best: list[Ranked]
+    total: int
+    confidence: float
+
+
+def rank(state: RetrievalState, ranker: LinearRanker, count: int) -> Ranking:
+    """The candidates of ``state`` in order, the first ``count`` of them.
 
     An observation whose turn is a candidate, too, raises that turn and has no place of its own.
     """
-    turns = _scored(state, state.evidence, ranker)
-    facts = _scored(state, state.memory, ranker)
+    attention = attention_by_node(state.attention, state.evidence, state.memory)
+    turns = _scored(state, state.evidence, ranker, attention)
+    facts = _scored(state, state.memory, ranker, attention)
     total = sum(side.candidates.population for side in (turns, facts) if side is not None)
     if turns is not None and facts is not None:
         source = _sources(turns, facts)
@@ -47,7 +71,9 @@ def rank(state: RetrievalState, ranker: LinearRanker, count: int) -> tuple[list[
         if side is not None:
             best += side.best(state, count)
     best.sort(key=lambda item: (-item.score, item.id))
-    return best[:count], total
+    scores = [side.scores for side in (turns, facts) if side is not None]
+    sure = confidence(np.concatenate(scores)) if scores else 0.0
+    return Ranking(best[:count], total, sure)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +102,10 @@ class _Scored:
 
 
 def _scored(
-    state: RetrievalState, candidates: Candidates | None, ranker: LinearRanker
+    state: RetrievalState,
+    candidates: Candidates | None,
+    ranker: LinearRanker,
+    attention: Mapping[str, float],
 ) -> _Scored | None:
     if candidates is None or not len(candidates):
         return None
@@ -85,7 +114,14 @@ def _scored(
         best = np.maximum(state.evidence.lexical_best, state.memory.lexical_best)
         candidates = replace(candidates, lexical_best=best)
     intervals = [time.interval for time in state.times]
-    features = query_features(state.text, candidates.speakers, intervals, state.parts)
+    features = query_features(
+        state.text,
+        candidates.speakers,
+        intervals,
+        state.parts,
+        clue_intervals=[time for lead in state.leads for time in lead.times],
+        attention=attention,
+    )
     matrix = signals(candidates, features, ranker.calibration)
     return _Scored(candidates, matrix, ranker.score(matrix))
 
@@ -106,13 +142,18 @@ def _sources(turns: _Scored, facts: _Scored) -> NDArray[np.int64]:
 
 
 def _found_by(state: RetrievalState, candidates: Candidates, row: int) -> tuple[str, ...]:
-    """The query a hit answers best; ``neighbour`` for a turn that came with one."""
+    """The query a hit answers best; ``neighbour`` for a turn that came with one.
+
+    ``attention`` beside it where the turn is one of those that draw most of that.
+    """
+    stem = stem_of(candidates.ids[row])
+    attended = ("attention",) if any(stem in stems(name) for name in state.attended) else ()
     if not candidates.found[row]:
-        return ("neighbour",)
+        return ("neighbour", *attended)
     strength = np.nan_to_num(candidates.dense[:, row]) + candidates.lexical[:, row] / np.maximum(
         candidates.lexical_best, 1e-6
     )
-    return (state.queries[int(strength.argmax())].name,)
+    return (state.rows[int(strength.argmax())].name, *attended)
 
 
 RAISED_BY = tuple(f"fact_{name}" for name in LIFT)

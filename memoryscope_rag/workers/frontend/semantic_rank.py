@@ -15,12 +15,12 @@ class SemanticRank(Worker[RetrievalState]):
     """Scores the texts of the best ``shortlist`` candidates with the Reranker port.
 
     Optional: without a reranker, when it fails or misses the deadline, the order stays that of
-    the linear ranker.
+    the linear ranker. What was scored before is not scored again.
     """
 
     name = "semantic_rank"
     reads = frozenset({"text", "explain", "queries", "memory", "evidence"})
-    uses = frozenset({"times"})
+    uses = frozenset({"times", "attention", "attended", "leads", "reranked"})
     gives = frozenset({"reranked"})
     optional = True
 
@@ -36,10 +36,11 @@ class SemanticRank(Worker[RetrievalState]):
         reranker = self.services.reranker
         if reranker is None:
             return state
-        best, _ = rank(state, self.services.ranker, self.params.shortlist)
-        if not best:
+        best = rank(state, self.services.ranker, self.params.shortlist).best
+        new = [item.id for item in best if item.id not in state.reranked]
+        if not new:
             return state
-        nodes = await self.services.store.nodes(state.scope, [item.id for item in best])
+        nodes = await self.services.store.nodes(state.scope, new)
         scores = await reranker.rerank(state.text, [node.content for node in nodes])
         found = {node.id: float(score) for node, score in zip(nodes, scores, strict=True)}
-        return replace(state, reranked=found)
+        return replace(state, reranked={**state.reranked, **found})

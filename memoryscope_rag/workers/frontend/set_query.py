@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from memoryscope_rag import lexical
-from memoryscope_rag.errors import ModelError
-from memoryscope_rag.ports import FloatArray, Query
+from memoryscope_rag.ports import Query
 from memoryscope_rag.workers.base import Worker
+from memoryscope_rag.workers.frontend.embedding import embed_queries
 from memoryscope_rag.workers.frontend.state import RetrievalState
 
 
@@ -28,23 +27,9 @@ class SetQuery(Worker[RetrievalState]):
         parts = lexical.query_parts(state.text)
         texts = (state.text, *parts)
         names = ("query", *(f"part {index}" for index in range(1, len(texts))))
-        vectors, failure = await self._embed(state, texts)
+        vectors, failure = await embed_queries(self.services.embedder, texts, state.deadline)
         queries = tuple(
             Query(name, tuple(lexical.analyze(text)), vector)
             for name, text, vector in zip(names, texts, vectors, strict=True)
         )
         return replace(state, queries=queries, parts=len(parts), dense_failure=failure)
-
-    async def _embed(
-        self, state: RetrievalState, texts: Sequence[str]
-    ) -> tuple[Sequence[FloatArray | None], str | None]:
-        nothing = [None] * len(texts)
-        embedder = self.services.embedder
-        if embedder is None or not state.text.strip():
-            return nothing, None
-        try:
-            return list(await state.deadline.within(embedder.embed(texts, "query"))), None
-        except TimeoutError:
-            return nothing, "dense search: deadline"
-        except ModelError as error:
-            return nothing, f"dense search: {error}"

@@ -187,6 +187,7 @@ class Pair:
         await self.same(lambda store: store.last_messages(scope, 3, session_id="s3"))
         await self.same(lambda store: store.get_messages(scope, ["m1", "no", "m0"]))
         seqs = [m.seq for m in random.sample(log, min(5, len(log)))] + [10**6]
+        await self.same(lambda store: store.count(scope, seqs[0]))
         await self.same(lambda store: store.around(scope, seqs, 2, 1))
         names = [f"f{n}" for n in range(40)] + [f"m{n}#0" for n in range(8)]
         held = await self.same(lambda store: store.nodes(scope, names)) or ()

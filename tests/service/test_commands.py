@@ -1,0 +1,50 @@
+"""serve and keys at the command line."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+from memoryscope_rag.service.access import is_loopback
+from tests.cli.conftest import Cli, cli
+
+__all__ = ["cli"]
+
+
+def test_keys_are_made_listed_and_revoked(cli: Cli) -> None:
+    made = cli("keys", "create", "--name", "bot", "--tenant", "acme", "--right", "read")
+    key = made.out.strip()
+    prefix, identity, secret = key.split("_", 2)
+    assert prefix == "msk"
+    assert len(secret) >= 43
+    assert f"key {identity} may read for acme" in made.err
+    (row,) = cli("keys", "list").rows
+    assert row[:4] == [identity, "bot", "acme", "read"]
+    assert row[5] == ""
+    cli("keys", "revoke", identity)
+    listed = json.loads(cli("keys", "list", "--json").out)
+    assert listed["revoked_at"] is not None
+    assert secret not in json.dumps(listed)
+
+
+def test_keys_have_a_tenant_and_rights_unless_they_are_named(cli: Cli) -> None:
+    made = cli("keys", "create", "--name", "bot")
+    assert "may read, write for default" in made.err
+
+
+def test_wrong_keys_are_refused(cli: Cli) -> None:
+    assert "known: admin" in cli("keys", "create", "--name", "b", "--right", "reed", code=2).err
+    assert "no key 'nobody'" in cli("keys", "revoke", "nobody", code=2).err
+
+
+def test_without_keys_only_this_machine_is_served(cli: Cli) -> None:
+    assert not is_loopback("0.0.0.0")
+    refused = cli("serve", "--host", "0.0.0.0", "--port", "0", code=2)
+    assert "keys create" in refused.err
+
+
+def test_a_port_that_is_taken_is_named(cli: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = cli("serve", "--port", str(port), code=3)
+    assert f"port {port}" in refused.err
