@@ -154,11 +154,14 @@ def _order(index: Index, scope: str, windows: Mapping[str, set[int]]) -> ScopedS
     extent = {"first": {"min": {"field": "seq"}}, "last": {"max": {"field": "seq"}}}
     sessions: Query = {"terms": {"field": "session", "size": len(windows)}, "aggs": extent}
     chosen: Query = {"terms": {"session": sorted(windows)}}
+    # a post filter is prepared for every segment: where the scope is not, only its first clause is
+    within: Query = {"bool": {"should": _clauses(windows)}}
     body = {
         "sort": ["seq", "id"],
-        "_source": False,
+        # not even ``_id``, for which the stored fields of every hit would be unpacked
+        "stored_fields": "_none_",
         "docvalue_fields": ["session", "seq"],
-        "post_filter": {"bool": {"should": _clauses(windows)}},
+        "post_filter": {"bool": {"filter": [{"term": {"scope": scope}}, within]}},
         "aggs": {"sessions": sessions},
     }
     return ScopedSearch(index, scope, [chosen, *_turns_of(index)], body=body)
