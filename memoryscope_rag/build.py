@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from memoryscope_rag.configs.load import packaged_text, read_secret
 from memoryscope_rag.configs.model import Config, EmbedderConfig, GeneratorConfig
 from memoryscope_rag.errors import ConfigError, StoreUnavailable
+from memoryscope_rag.operations.late_memory import LateMemory
 from memoryscope_rag.ports import (
     Clock,
     Embedder,
@@ -136,11 +137,10 @@ def build_reranker(config: Config) -> Reranker | None:
 def build_memory(config: Config) -> HistoryMemory | None:
     """The beacon memories of all scopes, ``None`` where ``config.memory.model`` names no model.
 
-    The model is opened when it is first needed. Prompts of one's own lie in the folder ``beacon``
-    of ``config.prompts``.
+    Torch is imported, and the model opened, when they are first needed; only then a wrong setting
+    raises ConfigError. Prompts of one's own lie in the folder ``beacon`` of ``config.prompts``.
 
     Raises:
-        ConfigError: a setting is wrong.
         MissingExtra: torch or transformers is not installed.
     """
     if config.memory.model is None:
@@ -148,6 +148,10 @@ def build_memory(config: Config) -> HistoryMemory | None:
     from memoryscope_rag.models.torch_runtime import require_transformers
 
     require_transformers("the beacon memory")
+    return LateMemory(Path(config.memory.model).name, partial(_beacon_memories, config))
+
+
+def _beacon_memories(config: Config) -> HistoryMemory:
     from memoryscope_rag.beacon.memories import BeaconMemories
 
     prompts = None if config.prompts is None else config.prompts / "beacon"
