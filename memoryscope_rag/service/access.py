@@ -31,8 +31,6 @@ OPEN = frozenset({"/health", "/ready", "/openapi.json"})
 """Paths that need no key and tell nothing of any memory."""
 STALE_S = 1.0
 """Seconds after which a revoked key is not taken any more by any process."""
-FRESH_S = 0.05
-"""Seconds for which an id that is not known is believed to be of no key."""
 DEFAULT_TENANT = "default"
 
 
@@ -72,15 +70,18 @@ class KeyRing:
 
     async def find(self, identity: str | None) -> tuple[ApiKey | None, bool]:
         """The key of that id, if there is one, and whether there is any key. Raises StoreError."""
-        await self._read(STALE_S)
+        asked_at = time.monotonic()
+        await self._read(asked_at - STALE_S)
         if identity is not None and identity not in self._keys:
-            await self._read(FRESH_S)  # it may have been made a moment ago
+            await self._read(asked_at)  # it may have been made a moment ago
         return self._keys.get(identity or ""), bool(self._keys)
 
-    async def _read(self, stale_s: float) -> None:
-        if time.monotonic() - self._read_at > stale_s:
+    async def _read(self, since: float) -> None:
+        """Have the keys as of ``since`` or later: many who wait share the next reading."""
+        if self._read_at < since:
             async with self._reading:
-                if (now := time.monotonic()) - self._read_at > stale_s:
+                if self._read_at < since:
+                    now = time.monotonic()
                     keys = await asyncio.to_thread(all_keys, self._file)
                     self._keys, self._read_at = {key.id: key for key in keys}, now
 

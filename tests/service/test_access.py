@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import httpx2
 import pytest
 
 from memoryscope_rag import Scope
 from memoryscope_rag.client import Client, ServiceError
-from memoryscope_rag.service.access import OPEN, STALE_S, is_loopback
-from memoryscope_rag.service.keys import all_keys, revoke_key, split
+from memoryscope_rag.service.access import OPEN, STALE_S, KeyRing, is_loopback
+from memoryscope_rag.service.keys import all_keys, create_key, revoke_key, split
 from memoryscope_rag.service.process import running
+from memoryscope_rag.service.state import StateFile
 from tests.service.conftest import SETTINGS, Service
 
 
@@ -86,6 +90,21 @@ def test_the_whole_store_is_for_administrators_of_every_tenant(service: Service)
     with Client(service.url, key=service.root) as root:
         assert root.stats().scopes >= 0
         assert root.flush() == 0
+
+
+def test_a_key_is_good_from_the_moment_it_is_made(tmp_path: Path) -> None:
+    with closing(StateFile(tmp_path / "state.db")) as file:
+
+        async def main() -> None:
+            ring = KeyRing(file)
+            for _ in range(5):  # the keys were read a moment ago each time
+                key, _text = create_key(file, "new", tenants=["acme"], rights=["read"])
+                found, _any = await ring.find(key.id)
+                assert found == key
+            missing = await asyncio.gather(*(ring.find("nobody") for _ in range(100)))
+            assert {found for found, _any in missing} == {None}
+
+        asyncio.run(main())
 
 
 def test_a_revoked_key_is_refused_within_a_second(service: Service) -> None:

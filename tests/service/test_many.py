@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -25,8 +26,13 @@ OPEN_HANDED = {"rate_per_s": 1e6, "burst": 1_000_000}
 
 
 def workers(service: Service) -> list[psutil.Process]:
-    children = psutil.Process(service.running.process.pid).children()
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    """Those that live; one that was killed stays a child until its parent has noticed."""
+    found = []
+    for child in psutil.Process(service.running.process.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is one, to psutil
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def web() -> httpx2.AsyncClient:
