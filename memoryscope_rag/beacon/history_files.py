@@ -87,7 +87,7 @@ class HistoryFiles:
                 "is not known; 'memoryscope-rag bench readout --output FILE' chooses them",
                 self._config.model,
             )
-        return self._config.read and self._heads is not None
+        return self._sessions
 
     @cached_property
     def own(self) -> Path:

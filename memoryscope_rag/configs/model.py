@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from memoryscope_rag.schema import Profile
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -275,7 +277,7 @@ class RetrievalConfig(_Strict):
     budget_tokens: int = Field(1500, ge=0, description="tokens of packed evidence at most")
     budget_ms: float | None = Field(None, gt=0, description="deadline of a retrieval, ms")
     floor: bool = Field(True, description="return nothing when nothing fits the query")
-    profile: Literal["fast", "read", "clues", "deep", "auto"] | None = Field(
+    profile: Profile | None = Field(
         None, description="how much is done; auto where there is a beacon memory, else fast"
     )
     auto: AutoConfig = AutoConfig()
