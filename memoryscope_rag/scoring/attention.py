@@ -19,10 +19,11 @@ def attention_by_node(
     memory, say. Were that 0 of the memory's own scale, it would be behind most others, since
     candidates are what the query draws attention to; and every score would rise against the floor.
     """
+    if turns is None or not attention:
+        return {}
     by_stem = {stem: value for name, value in attention.items() for stem in stems(name)}
-    ids = () if turns is None else turns.ids
-    known = {name: by_stem[stem_of(name)] for name in ids if stem_of(name) in by_stem}
-    if turns is None or not known:
+    known = {name: by_stem[stem_of(name)] for name in turns.ids if stem_of(name) in by_stem}
+    if not known:
         return {}
     mean = fmean(known.values())
     found = {name: value - mean for name, value in known.items()}

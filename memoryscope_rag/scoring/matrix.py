@@ -154,7 +154,7 @@ def signals(candidates: Candidates, query: QueryFeatures, calibration: Calibrati
         "note": (kinds == "note").astype(np.float64),
         "insight": (kinds == "insight").astype(np.float64),
         "unspaced": np.full(count, float(query.unspaced)),
-        "attention": np.array([query.attention.get(name, 0.0) for name in candidates.ids]),
+        "attention": _attention(candidates, query),
         "clue_time": _beyond(
             np.stack(_times(candidates, query.clue_intervals)), np.maximum(time_said, time_event)
         ),
@@ -282,6 +282,13 @@ def _speaker(candidates: Candidates, query: QueryFeatures) -> Column:
     return np.where(known, match, 0.0)
 
 
+def _attention(candidates: Candidates, query: QueryFeatures) -> Column:
+    """What each candidate draws of it; 0 without a beacon memory."""
+    if not query.attention:
+        return np.zeros(len(candidates))
+    return np.array([query.attention.get(name, 0.0) for name in candidates.ids])
+
+
 def _times(candidates: Candidates, intervals: Intervals) -> tuple[Column, Column]:
     """How near to ``intervals`` a candidate was said, and happens."""
     said = _nearness(candidates.said_at, candidates.said_at, intervals)
@@ -295,6 +302,8 @@ def _nearness(start: Seconds, end: Seconds, intervals: Intervals) -> Column:
     NaN bounds (of an event: open ones) reach as far as the other, no bounds at all give 0.
     """
     value = np.zeros(len(start))
+    if not intervals:
+        return value
     start, end = np.where(np.isnan(start), end, start), np.where(np.isnan(end), start, end)
     for low, high in intervals:
         gap = np.maximum(0.0, np.maximum(low - end, start - high))

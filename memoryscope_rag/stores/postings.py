@@ -159,7 +159,7 @@ class Postings:
     def _holding(self, term: np.uint64) -> tuple[SlotArray, FloatArray]:
         found = []
         for segment in self._segments:
-            at = int(np.searchsorted(segment.terms, term))
+            at = int(segment.terms.searchsorted(term))
             if at < len(segment.terms) and segment.terms[at] == term:
                 begin, end = segment.start[at], segment.start[at + 1]
                 found.append((segment.slots[begin:end], segment.tf[begin:end]))

@@ -6,7 +6,6 @@ changed and holds its lock.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from memoryscope_rag.stores.columns import KIND_CODES, OPEN_END, OPEN_START, Col
 from memoryscope_rag.stores.encoding import TermArray
 from memoryscope_rag.stores.postings import Collection, Postings
 from memoryscope_rag.stores.rows import micros
+from memoryscope_rag.stores.turn_order import TurnOrder
 from memoryscope_rag.stores.vector_index import VectorIndex
 
 COMPACT_ABOVE = 0.25
@@ -44,7 +44,7 @@ class ScopeIndex:
         self.columns = Columns(dimension)
         self._turn_terms = Postings()
         self._context_terms = Postings()
-        self._turns = _TurnOrder()
+        self._turns = TurnOrder()
 
     def __len__(self) -> int:
         return self.columns.live
@@ -85,13 +85,7 @@ class ScopeIndex:
         self._turn_terms.append(begin, [t[0] for t in terms], columns.alive)
         self._context_terms.append(begin, [t[1] for t in terms], columns.alive)
         conversation = np.flatnonzero(columns.kind[begin:] == _CONVERSATION) + begin
-        for slot, session, seq in zip(
-            conversation.tolist(),
-            columns.session[conversation].tolist(),
-            columns.seq[conversation].tolist(),
-            strict=True,
-        ):
-            self._turns.add(session, seq, slot)
+        self._turns.add(columns.session[conversation], columns.seq[conversation], conversation)
 
     def lexical(
         self,
@@ -212,13 +206,12 @@ class ScopeIndex:
         """What is ``found`` with the turns around it, in order, and places in their sessions."""
         c = self.columns
         talk = np.flatnonzero(found & (c.kind == _CONVERSATION))
-        near = self._turns.around(c.session[talk].tolist(), c.seq[talk].tolist(), width)
-        beside = np.zeros(len(mask), dtype=bool)
-        beside[np.fromiter(near, np.int64, len(near))] = True
-        slots = np.flatnonzero(found | (beside & mask))
+        near, turns = self._turns.around(c.session[talk], c.seq[talk], width)
+        places = np.full(len(mask), -1)
+        places[near] = turns
+        slots = np.flatnonzero(found | ((places >= 0) & mask))
         slots = slots[np.lexsort((c.key[slots], c.seq[slots], c.kind[slots]))]
-        places = [near.get(slot, -1) for slot in slots.tolist()]
-        return slots, np.array(places, dtype=np.int64)
+        return slots, places[slots]
 
     def _nothing(self, queries: int) -> Candidates:
         none = np.zeros(0, dtype=np.int64)
@@ -268,62 +261,8 @@ class ScopeIndex:
         )
 
     def _died(self, slots: Sequence[int]) -> None:
-        c = self.columns
-        for slot in slots:
-            if c.kind[slot] == _CONVERSATION:
-                self._turns.discard(int(c.session[slot]), int(c.seq[slot]), slot)
-
-
-class _Session:
-    """The turns of one session in order of seq, and each one's pieces."""
-
-    __slots__ = ("seqs", "slots")
-
-    def __init__(self) -> None:
-        self.seqs: list[int] = []
-        self.slots: list[list[int]] = []
-
-
-class _TurnOrder:
-    """Which conversation slots stand near each other; without a session none do."""
-
-    def __init__(self) -> None:
-        self._sessions: dict[int, _Session] = {}
-
-    def add(self, session: int, seq: int, slot: int) -> None:
-        """Place a piece of the turn ``seq``."""
-        if session < 0:
-            return
-        turns = self._sessions.setdefault(session, _Session())
-        place = bisect_left(turns.seqs, seq)
-        if place == len(turns.seqs) or turns.seqs[place] != seq:
-            turns.seqs.insert(place, seq)
-            turns.slots.insert(place, [])
-        turns.slots[place].append(slot)
-
-    def discard(self, session: int, seq: int, slot: int) -> None:
-        """Take a piece away, and its turn with the last one."""
-        if session < 0:
-            return
-        turns = self._sessions[session]
-        place = bisect_left(turns.seqs, seq)
-        turns.slots[place].remove(slot)
-        if not turns.slots[place]:
-            del turns.seqs[place], turns.slots[place]
-
-    def around(self, sessions: Sequence[int], seqs: Sequence[int], width: int) -> dict[int, int]:
-        """Slots of the turns at most ``width`` away from any of these, with their places."""
-        near: dict[int, int] = {}
-        for session, seq in zip(sessions, seqs, strict=True):
-            if session < 0:
-                continue
-            turns = self._sessions[session]
-            at = bisect_left(turns.seqs, seq)
-            first = max(at - width, 0)
-            for place, pieces in enumerate(turns.slots[first : at + width + 1], first):
-                for slot in pieces:
-                    near[slot] = place
-        return near
+        if slots:
+            self._turns.discard(slots)
 
 
 def _products(queries: Sequence[FloatArray] | FloatArray, rows: FloatArray) -> FloatArray:

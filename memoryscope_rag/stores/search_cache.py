@@ -101,7 +101,7 @@ class SearchCache:
             found = []
             scored = None
             for request, keys in zip(requests, named, strict=True):
-                if request.queries is not scored:
+                if request.queries != scored:
                     scored = request.queries
                     lexical = index.lexical(terms[scored])
                 found.append(index.search(request, lexical, vectors[scored], now, keys))

@@ -1,14 +1,16 @@
-"""What counts as a repetition, and how a reranker's scores enter the order."""
+"""The best of many, what counts as a repetition, and how a reranker's scores enter the order."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from memoryscope_rag.schema import Kind, MemoryNode
 from memoryscope_rag.workers.frontend.fuse_rerank import distinct, reorder
-from memoryscope_rag.workers.frontend.ranking import Ranked
+from memoryscope_rag.workers.frontend.ranking import Ranked, best_rows
 
 
 def node(name: str, content: str, kind: Kind = "conversation", *messages: str) -> MemoryNode:
@@ -53,3 +55,10 @@ def test_d3_reranked_items_come_first_in_the_rerankers_order() -> None:
     order = [Ranked(name, -float(i), row, ()) for i, name in enumerate("abcd")]
     assert [item.id for item in reorder(order, {"a": 0.1, "c": 0.9})] == ["c", "a", "b", "d"]
     assert reorder(order, {}) == order
+
+
+@given(st.lists(st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 2.0]), max_size=30), st.integers(1, 40))
+def test_the_best_come_first_and_equal_scores_go_by_id(scores: list[float], count: int) -> None:
+    ids = [f"n{row * 7 % 31}" for row in range(len(scores))]
+    order = sorted(range(len(scores)), key=lambda row: (-scores[row], ids[row]))
+    assert best_rows(np.array(scores, dtype=np.float32), ids, count) == order[:count]

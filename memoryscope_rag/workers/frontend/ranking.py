@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from heapq import nsmallest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,20 +84,26 @@ class _Scored:
 
     def best(self, state: RetrievalState, count: int) -> list[Ranked]:
         """The best ``count``; those of minus infinity have no place."""
-        keys = zip(
-            (-self.scores).tolist(), self.candidates.ids, range(len(self.scores)), strict=True
-        )
+        rows = best_rows(self.scores, self.candidates.ids, count)
         return [
             Ranked(
-                name,
-                -negative,
+                self.candidates.ids[row],
+                float(self.scores[row]),
                 self.matrix[row],
                 _found_by(state, self.candidates, row) if state.explain else (),
                 None if self.raised is None else self.raised[row],
             )
-            for negative, name, row in nsmallest(count, keys)
-            if negative != np.inf
+            for row in rows
+            if self.scores[row] != -np.inf
         ]
+
+
+def best_rows(scores: FloatArray, ids: Sequence[str], count: int) -> list[int]:
+    """The rows of the best ``count`` (at least 1) of ``scores``, best first, equal ones by id."""
+    rows = np.arange(len(scores))
+    if count < len(scores):  # more than ``count`` where several share the last place
+        rows = np.flatnonzero(scores >= np.partition(scores, -count)[-count])
+    return sorted(rows.tolist(), key=lambda row: (-scores[row], ids[row]))[:count]
 
 
 def _scored(

@@ -40,7 +40,8 @@ class RetrieveCandidates(Worker[RetrievalState]):
 
     async def run(self, state: RetrievalState) -> RetrievalState:
         """Give ``memory`` and ``evidence``, each only if its kinds are asked for."""
-        if state.searched == state.rows and not _missing(state):
+        queries = state.rows
+        if state.searched == queries and not _missing(state):
             return state
         wanted = {
             "memory": (state.kinds - CONVERSATION, self.params.memory),
@@ -48,7 +49,7 @@ class RetrieveCandidates(Worker[RetrievalState]):
         }
         requests = {
             field: SearchRequest(
-                queries=state.rows,
+                queries=queries,
                 kinds=kinds,
                 limit=limit,
                 as_of=state.as_of,
@@ -65,7 +66,7 @@ class RetrieveCandidates(Worker[RetrievalState]):
             state,
             memory=candidates.get("memory"),
             evidence=candidates.get("evidence"),
-            searched=state.rows,
+            searched=queries,
         )
 
 
