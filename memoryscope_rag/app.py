@@ -33,7 +33,6 @@ from types import TracebackType
 from typing import Self, Unpack
 from zoneinfo import ZoneInfo
 
-from memoryscope_rag import lexical
 from memoryscope_rag.build import (
     build_embedder,
     build_generator,
@@ -52,11 +51,13 @@ from memoryscope_rag.errors import (
     StoreUnavailable,
     UnknownId,
 )
+from memoryscope_rag.models.ledger import Ledger
 from memoryscope_rag.operations.backend import Backend
 from memoryscope_rag.operations.chat import Chat, ChatDelta, ChatOptions, ChatReply, ChatRequest
 from memoryscope_rag.operations.consolidate import ConsolidationReport
 from memoryscope_rag.operations.foreground import Foreground
 from memoryscope_rag.operations.import_ import ImportReport, import_lines
+from memoryscope_rag.operations.job_process import JobProcess, reason_to_share
 from memoryscope_rag.operations.memory_counts import count_memory
 from memoryscope_rag.operations.portability import export_lines
 from memoryscope_rag.operations.profiles import Profiles
@@ -105,6 +106,8 @@ _log = logging.getLogger(__name__)
 
 PATIENCE_S = 1.0
 """How long after its deadline a retrieval waits for a cluster."""
+EVENT_CHARS = 10_000
+"""Where in a note or an update the time of its event is looked for."""
 Progress = Callable[[int, int], None]
 """Called with (done, total) while long work goes on."""
 
@@ -135,6 +138,7 @@ class AsyncMemoryScope:
         generator: Generator | None = None,
         clock: Clock | None = None,
         memory: HistoryMemory | None = None,
+        background: JobProcess | None = None,
     ) -> None:
         self.config = config
         self._store = store
@@ -158,7 +162,7 @@ class AsyncMemoryScope:
         self._generator = generator
         self._reranker = reranker
         self._foreground = Foreground()
-        self._backend = Backend(services, config, self._foreground)
+        self._backend = Backend(services, config, self._foreground, background)
         self._profiles = Profiles(services, config.retrieval)
         self._sessions = SessionLocks()
         self._closed = False
@@ -177,6 +181,7 @@ class AsyncMemoryScope:
         generator: Generator | None = None,
         clock: Clock | None = None,
         memory: HistoryMemory | None = None,
+        ledger: Ledger | None = None,
         reembedding: bool = False,
     ) -> Self:
         """Open the memory kept at ``path``, made when it is missing.
@@ -186,7 +191,9 @@ class AsyncMemoryScope:
         ``config`` is what :func:`~memoryscope_rag.load_config` gives by default. ``embedder``,
         ``reranker``, ``generator`` and ``memory`` (the beacon memories of all scopes) stand in for
         those that the settings name, and are closed with the application. Where the packages of
-        beacon memory are not installed, a warning says so and all else works.
+        beacon memory are not installed, a warning says so and all else works. With one of these but
+        a ``reranker``, or a ``clock``, what :meth:`start` starts stays in this process, which alone
+        has them. ``ledger`` counts what the chat model of the settings takes.
         ``reembedding`` opens a file whose vectors are of another model, for :meth:`reembed` to make
         them anew.
 
@@ -201,13 +208,18 @@ class AsyncMemoryScope:
         config = config or load_config()
         if path is not None:
             config = with_store(config, path)
+        ledger = ledger or Ledger()
+        lent = any(part is not None for part in (embedder, generator, clock, memory))
+        background = None
+        if not lent and not reembedding and reason_to_share(config) is None:
+            background = JobProcess(config, ledger)
         embedder = embedder or await asyncio.to_thread(build_embedder, config)
         store: MemoryStore | None = None
         try:
             store = await open_store(
                 config, embedder, clock=clock or SystemClock(), reembedding=reembedding
             )
-            generator = generator or await asyncio.to_thread(build_generator, config)
+            generator = generator or await asyncio.to_thread(build_generator, config, ledger=ledger)
             reranker = reranker or await asyncio.to_thread(build_reranker, config)
             memory = memory or await asyncio.to_thread(_memory_if_installed, config)
             return await asyncio.to_thread(
@@ -219,6 +231,7 @@ class AsyncMemoryScope:
                 generator=generator,
                 clock=clock,
                 memory=memory,
+                background=background,
             )
         except BaseException:
             if memory is not None:
@@ -230,6 +243,16 @@ class AsyncMemoryScope:
             if embedder is not None:
                 embedder.close()
             raise
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """What makes vectors; closed with the application."""
+        return self._embedder
+
+    @property
+    def generator(self) -> Generator | None:
+        """The chat model; closed with the application."""
+        return self._generator
 
     # ------------------------------------------------------------ writing
 
@@ -302,8 +325,7 @@ class AsyncMemoryScope:
         async with self._sessions.hold(where, {message.session_id for message in batch}):
             outcome = await record(self._store, self._embedder, where, batch, made_up=made_up)
         new = [item.message for item in outcome if item.status in {"stored", "waiting"}]
-        tokens = sum(lexical.estimate_tokens(message.content) for message in new)
-        self._backend.noticed(where, len(new), tokens)
+        self._backend.recorded(where, new)
         return outcome
 
     async def add_note(
@@ -314,18 +336,21 @@ class AsyncMemoryScope:
         said_at: datetime | None = None,
         event: Event | None = None,
         metadata: Metadata | None = None,
+        note_id: str | None = None,
     ) -> MemoryNode:
         """Keep a fact that the user or the host states, word for word.
 
         ``event`` is read from the text when it is not given. The same note again is the note
-        that is there. Raises InvalidInput.
+        that is there. Raises InvalidInput, and DuplicateId when ``note_id`` belongs to another
+        content.
         """
         if not content.strip():
             raise InvalidInput("content", "a note must not be empty")
         where = as_scope(scope)
         said = said_at or self._clock.now()
         node = MemoryNode(
-            id=f"note-{hashlib.sha256(content.encode(errors='replace')).hexdigest()[:24]}",
+            id=note_id
+            or f"note-{hashlib.sha256(content.encode(errors='replace')).hexdigest()[:24]}",
             kind="note",
             content=content,
             said_at=said,
@@ -339,6 +364,8 @@ class AsyncMemoryScope:
             (present,) = await self._store.nodes(where, [node.id])
             if present.content == content and present.valid_to is None:
                 return present
+            if note_id is not None:
+                raise
             node = node.with_(id=f"note-{uuid.uuid4().hex}")
             await self._store.add_nodes(where, [await index_fact(self._embedder, node)])
         return node
@@ -617,9 +644,13 @@ class AsyncMemoryScope:
         return await self._store.scopes()
 
     async def stats(self, *, scope: Scope | str | None = None) -> StoreStats:
-        """Counts of one scope, or of the whole store."""
+        """Counts of one scope, or of the whole store.
+
+        ``detail["background"]`` says which process works in the background.
+        """
         where = None if scope is None else as_scope(scope)
         counts = await self._store.stats(where)
+        counts = replace(counts, detail={**counts.detail, "background": self._backend.place})
         if self._memory is None:
             return counts
         scopes = await self._store.scopes() if where is None else (where,)
@@ -688,7 +719,7 @@ class AsyncMemoryScope:
         while parked := await self._store.messages(where, state="parked"):
             await self._store.mark(where, [message.id for message in parked], "pending")
             total += len(parked)
-        self._backend.noticed(where, total)
+        self._backend.pending_again(where, total)
         return total
 
     async def flush(self, *, scope: Scope | str | None = None) -> int:
@@ -774,7 +805,8 @@ class AsyncMemoryScope:
 
     def _event(self, content: str, said_at: datetime) -> Event | None:
         local = said_at.astimezone(_zone(self.config.time_zone))
-        times = find_times(content, reference=local, prefer=reading(content))
+        beginning = content[:EVENT_CHARS]  # a note may be a whole document
+        times = find_times(beginning, reference=local, prefer=reading(beginning))
         return Event(times[0].interval, times[0].grain, times[0].recurrence) if times else None
 
 

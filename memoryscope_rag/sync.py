@@ -23,6 +23,7 @@ from typing import Any, Self, TypeVar, Unpack
 from memoryscope_rag.app import AsyncMemoryScope, Progress
 from memoryscope_rag.configs.model import Config
 from memoryscope_rag.errors import StoreUnavailable
+from memoryscope_rag.models.ledger import Ledger
 from memoryscope_rag.operations.chat import ChatDelta, ChatOptions, ChatReply
 from memoryscope_rag.operations.consolidate import ConsolidationReport
 from memoryscope_rag.operations.import_ import ImportReport
@@ -133,6 +134,7 @@ class MemoryScope:
         generator: ChatModel | None = None,
         clock: Clock | None = None,
         memory: HistoryMemory | None = None,
+        ledger: Ledger | None = None,
         reembedding: bool = False,
     ) -> Self:
         """Open the memory kept at ``path``, an SQLite file or the URL of a cluster."""
@@ -147,6 +149,7 @@ class MemoryScope:
                     generator=generator,
                     clock=clock,
                     memory=memory,
+                    ledger=ledger,
                     reembedding=reembedding,
                 )
             )
@@ -206,11 +209,17 @@ class MemoryScope:
         said_at: datetime | None = None,
         event: Event | None = None,
         metadata: Metadata | None = None,
+        note_id: str | None = None,
     ) -> MemoryNode:
         """Keep a fact that the user or the host states, word for word."""
         return self._thread.call(
             self._inner.add_note(
-                content, scope=scope, said_at=said_at, event=event, metadata=metadata
+                content,
+                scope=scope,
+                said_at=said_at,
+                event=event,
+                metadata=metadata,
+                note_id=note_id,
             )
         )
 

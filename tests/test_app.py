@@ -161,6 +161,20 @@ def test_notes_are_found_once_and_carry_their_event(memory: MemoryScope) -> None
         memory.add_note("  ", scope="ann")
 
 
+def test_a_note_with_an_id_of_the_hosts_is_kept_once(memory: MemoryScope) -> None:
+    note = memory.add_note("Ann likes tea", scope="ann", note_id="tea")
+    assert note.id == "tea"
+    assert memory.add_note("Ann likes tea", scope="ann", note_id="tea") == note
+    assert memory.add_note("Ann likes tea", scope="ann", note_id="twin").id == "twin"
+    with pytest.raises(DuplicateId):
+        memory.add_note("Ann likes coffee", scope="ann", note_id="tea")
+
+
+def test_the_time_of_a_whole_document_is_looked_for_at_its_beginning(memory: MemoryScope) -> None:
+    late = memory.add_note(f"{'word ' * 10_000} on 7 May 2026", scope="ann")
+    assert late.event is None
+
+
 def test_update_keeps_history_and_as_of_sees_what_was_believed(
     memory: MemoryScope, clock: FrozenClock
 ) -> None:

@@ -77,4 +77,4 @@ class ModelThread:
 def _stand_back() -> None:
     if sys.platform == "linux":  # elsewhere a priority is a process's
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+            os.nice(_NICE)

@@ -302,7 +302,8 @@ def speed(
 ) -> None:
     """Milliseconds of retrieving, recording and opening; bytes a message.
 
-    Where memory.model names a beacon memory, also retrieval beside its refresh.
+    Retrieval beside consolidation is measured with that in the same process and in its own; where
+    memory.model names a beacon memory, also beside its refresh.
     With --store naming a cluster: on SQLite, and there beside it.
     """
     from memoryscope_rag.build import build_embedder
@@ -332,7 +333,7 @@ def speed(
                     messages=messages,
                     consolidations=consolidations,
                     deadlines=deadlines,
-                    memory=None if config.memory.model is None else config,
+                    settings=config,
                     config=chosen,
                     say=lambda text: print(text, file=sys.stderr),
                 )

@@ -132,6 +132,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         )
     yield from _models(config)
     yield _embedder(config)
+    yield _background(config)
     if config.store.provider == "sqlite":
         there = config.store.path.is_file()
         yield _store(settings, config, there)
@@ -197,6 +198,15 @@ def _embedder(config: Config) -> Finding:
         f"{spec.name}, {spec.dimension} dimensions, loaded in {(loaded - started) * 1e3:.0f} ms, "
         f"a first text in {(done - loaded) * 1e3:.0f} ms",
     )
+
+
+def _background(config: Config) -> Finding:
+    """Which process consolidates, once an application was started; see ``schedule.process``."""
+    from memoryscope_rag.operations.job_process import reason_to_share
+
+    reason = reason_to_share(config)
+    where = "a process of its own" if reason is None else f"the application's process: {reason}"
+    return Finding("background work", "ok", where)
 
 
 def _server(config: Config) -> tuple[Finding, bool | None]:

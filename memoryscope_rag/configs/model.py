@@ -8,7 +8,14 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from memoryscope_rag.schema import Profile
 
@@ -36,6 +43,7 @@ def _check_zone(name: str) -> str:
 
 SecretName = Annotated[str, AfterValidator(_check_variable)]
 TimeZone = Annotated[str, AfterValidator(_check_zone)]
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 # strict mode would refuse the strings that YAML and the environment can only give
 FilePath = Annotated[Path, Field(strict=False)]
 
@@ -338,6 +346,9 @@ class ScheduleConfig(_Strict):
     backoff_s: float = Field(5.0, gt=0, description="wait after a failure, doubled by the next")
     backoff_limit_s: float = Field(600.0, gt=0, description="longest wait after failures")
     close_s: float = Field(10.0, ge=0, description="how long close() consolidates what is left")
+    process: Literal["auto", "own", "shared"] = Field(
+        "auto", description="own: not the application's; auto: own unless that loads too much twice"
+    )
 
 
 class ConsolidationConfig(_Strict):
@@ -379,6 +390,34 @@ class ServiceConfig(_Strict):
     telemetry: bool = Field(False, description="OpenTelemetry, as its own OTEL_* variables say")
 
 
+class ProxyConfig(_Strict):
+    """Memory for clients of OpenAI's API: where their requests go on to, what memory adds."""
+
+    base_url: str | None = Field(
+        None, description="of the upstream's API; none: the chat model of generator answers"
+    )
+    api_key: SecretName | None = Field(
+        None, description="variable with the upstream's key", json_schema_extra={"secret": True}
+    )
+    inject: Literal["turn", "start", "none"] = Field(
+        "turn", description="where memories stand: before the turn, at the start, nowhere"
+    )
+    record: bool = Field(True, description="record both sides of each turn")
+    budget_tokens: int | None = Field(
+        None, ge=0, description="tokens of memories; default: retrieval.budget_tokens"
+    )
+    budget_ms: float = Field(
+        300.0, gt=0, description="what recall may take before a request goes on without it, ms"
+    )
+    user_header: HeaderName = Field("X-User-ID", description="says whose memory it is")
+    session_header: HeaderName = Field("X-Session-ID", description="says which conversation")
+    agent_header: HeaderName = Field("X-Agent-ID", description="says with which agent")
+    timeout_s: float = Field(600.0, gt=0, description="between two pieces of an answer, seconds")
+    finish_s: float = Field(
+        60.0, ge=0, description="how long an answer is read on whose client left, seconds"
+    )
+
+
 class Config(_Strict):
     """All settings."""
 
@@ -393,6 +432,7 @@ class Config(_Strict):
     reflection: ReflectionConfig = ReflectionConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     service: ServiceConfig = ServiceConfig()
+    proxy: ProxyConfig = ProxyConfig()
     prompts: FilePath | None = Field(None, description="folder of LANGUAGE.yaml prompt files")
     time_zone: TimeZone = Field("UTC", description="zone that 'yesterday' is meant in")
 

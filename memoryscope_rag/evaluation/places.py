@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
-from memoryscope_rag.configs.model import Config, ElasticsearchConfig
+from memoryscope_rag.configs.model import Config, ElasticsearchConfig, StoreConfig
 from memoryscope_rag.ports import EmbedderSpec, MemoryStore
 
 
@@ -21,6 +21,10 @@ class Place(Protocol):
 
     async def open(self, name: str, spec: EmbedderSpec | None) -> MemoryStore:
         """The store ``name``, for vectors of ``spec``; made at first."""
+        ...
+
+    def settings(self, name: str) -> StoreConfig:
+        """Those with which an application opens the store ``name``."""
         ...
 
 
@@ -34,7 +38,11 @@ class Folder:
         """See :class:`Place`."""
         from memoryscope_rag.stores.sqlite import SQLiteStore
 
-        return SQLiteStore.open(self._path / f"{name}.db", embedder=spec)
+        return SQLiteStore.open(self.settings(name).path, embedder=spec)
+
+    def settings(self, name: str) -> StoreConfig:
+        """See :class:`Place`."""
+        return StoreConfig(path=self._path / f"{name}.db")
 
 
 class OnCluster:
@@ -42,14 +50,14 @@ class OnCluster:
 
     def __init__(self, config: ElasticsearchConfig) -> None:
         self._config = config.model_copy(
-            update={"prefix": f"{config.prefix}-bench-{uuid.uuid4().hex[:12]}", "outbox": None}
+            update={"prefix": f"{config.prefix}-bench-{uuid.uuid4().hex[:12]}", "outbox": False}
         )
 
     async def open(self, name: str, spec: EmbedderSpec | None) -> MemoryStore:
         """See :class:`Place`."""
         from memoryscope_rag.stores.elasticsearch.store import ElasticsearchStore
 
-        return await ElasticsearchStore.open(self.settings(name), embedder=spec)
+        return await ElasticsearchStore.open(self.settings(name).elasticsearch, embedder=spec)
 
     async def clear(self) -> None:
         """Delete all that was made."""
@@ -62,9 +70,10 @@ class OnCluster:
         finally:
             await client.close()
 
-    def settings(self, name: str) -> ElasticsearchConfig:
-        """Those of the store ``name``."""
-        return self._config.model_copy(update={"prefix": f"{self._config.prefix}-{name}"})
+    def settings(self, name: str) -> StoreConfig:
+        """See :class:`Place`."""
+        cluster = self._config.model_copy(update={"prefix": f"{self._config.prefix}-{name}"})
+        return StoreConfig(provider="elasticsearch", elasticsearch=cluster)
 
 
 @asynccontextmanager

@@ -7,7 +7,6 @@ Milliseconds unless a name says otherwise; ``name@N`` is at N nodes in the scope
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 import time
@@ -17,10 +16,14 @@ import numpy as np
 
 from memoryscope_rag.app import AsyncMemoryScope
 from memoryscope_rag.configs.model import Config
-from memoryscope_rag.evaluation.beside_refresh import beside_refresh
+from memoryscope_rag.evaluation.beside_work import (
+    PROCESSES,
+    beside_consolidation,
+    beside_refresh,
+    in_process,
+)
 from memoryscope_rag.evaluation.deadline import hanging
 from memoryscope_rag.evaluation.places import Place, temporary
-from memoryscope_rag.evaluation.stand_in import StandIn
 from memoryscope_rag.evaluation.synthetic import START, RandomEmbedder, Texts, entries
 from memoryscope_rag.ports import Embedder, EmbedderSpec, MemoryStore
 from memoryscope_rag.schema import NewMessage, Scope
@@ -33,8 +36,6 @@ QUERIES = 100
 MESSAGES = 4096
 CONSOLIDATIONS = 100
 """Scopes of ten messages each."""
-MODEL_SECONDS = 0.3
-"""What a chat model takes for a call at least, over a network."""
 NO_MODEL = EmbedderSpec("random", 384, "random-384", 512)
 
 Say = Callable[[str], None]
@@ -50,7 +51,7 @@ async def measure(
     messages: int = MESSAGES,
     consolidations: int = CONSOLIDATIONS,
     deadlines: int = QUERIES,
-    memory: Config | None = None,
+    settings: Config | None = None,
     seed: int = 0,
     config: Config | None = None,
     say: Say = lambda text: None,
@@ -64,7 +65,8 @@ async def measure(
         queries: how many retrievals each percentile is taken over, at least 20.
         consolidations: how many scopes are consolidated while others retrieve; 0 leaves it out.
         deadlines: how many retrievals with a memory that hangs, a budget; 0 leaves them out.
-        memory: settings that name a beacon memory, which is refreshed while others retrieve.
+        settings: those that ``embedder`` is of; a beacon memory that they name is refreshed while
+            others retrieve. Without them nothing is done beside retrieval.
         messages: how many are recorded in batches without embedding; an eighth of them with.
         config: settings whose database is measured; SQLite without them.
         say: is told what is being done.
@@ -77,12 +79,10 @@ async def measure(
             result |= await _one_scope(place, embedder, size, queries, seed)
         say("recording")
         result |= await _adds(place, embedder, queries, messages, seed)
-        if consolidations:
-            say(f"retrieval beside {consolidations} consolidations")
-            result |= await _beside_consolidation(place, embedder, consolidations, queries, seed)
-        if memory is not None:
-            say("retrieval beside the refresh of a beacon memory")
-            result |= await _beside_refresh(place, embedder, memory, queries, seed)
+        if settings is not None:
+            result |= await _beside_work(
+                place, embedder, settings, consolidations, queries, seed, say
+            )
         if deadlines:
             say("deadlines while a beacon memory hangs")
             result |= await _deadlines(place, embedder, deadlines, seed)
@@ -195,62 +195,34 @@ async def _after_write(
     }
 
 
-async def _beside_consolidation(
-    place: Place, embedder: Embedder | None, consolidations: int, queries: int, seed: int
+async def _beside_work(
+    place: Place,
+    embedder: Embedder | None,
+    settings: Config,
+    consolidations: int,
+    queries: int,
+    seed: int,
+    say: Say,
 ) -> Metrics:
-    """Retrieval while so many scopes are consolidated with a model that takes its time."""
-    spec, ann = _spec(embedder), Scope("ann")
-    store = await place.open("busy", spec)
-    try:
-        await _fill(store, ann, SMALL, spec.dimension, seed)
-        used = embedder or RandomEmbedder(spec, seed)
-        memory = AsyncMemoryScope(Config(), store, used, generator=StandIn(delay=MODEL_SECONDS))
-        for number in range(consolidations):
-            texts = Texts(seed + number).take(10)
-            batch = [
-                NewMessage(f"m{index}", "s", "user", text, START)
-                for index, text in enumerate(texts)
-            ]
-            await memory.record_many(batch, scope=f"user{number}")
-
-        async def ask(text: str) -> float:
-            started = time.perf_counter()
-            await memory.retrieve(text, scope=ann, floor=False)
-            return time.perf_counter() - started
-
-        texts = Texts(seed + 1000).take(50 * queries, shortest=4, longest=10)
-        alone = [await ask(text) for text in texts[: queries + 5]][5:]
-        work = asyncio.create_task(memory.flush())
-        beside: list[float] = []
-        for text in texts[queries + 5 :]:
-            if work.done() and beside:
-                break
-            beside.append(await ask(text))
-            await asyncio.sleep(0.02)  # somebody asks, reads and asks again
-        await work
-    finally:
-        await store.close()
-    before, after = (float(np.percentile(times, 95)) for times in (alone, beside))
-    return {
-        "alone_p95_ms": 1000 * before,
-        f"beside_consolidation_p95_ms@{consolidations}": 1000 * after,
-        f"beside_consolidation_p95_ratio@{consolidations}": after / before,
-    }
-
-
-async def _beside_refresh(
-    place: Place, embedder: Embedder | None, config: Config, queries: int, seed: int
-) -> Metrics:
-    """Retrieval in one scope while the beacon memory of another is refreshed."""
-    spec, ann = _spec(embedder), Scope("ann")
-    store = await place.open("refreshed", spec)
-    try:
-        await _fill(store, ann, SMALL, spec.dimension, seed)
-        used = embedder or RandomEmbedder(spec, seed)
-        folder = config.embedder.models_dir
-        return await beside_refresh(store, used, ann, config.memory, folder, queries, seed)
-    finally:
-        await store.close()
+    """Retrieval in one scope while the backend works in others, in this process and in its own."""
+    ann, result = Scope("ann"), Metrics()
+    for process in PROCESSES:
+        store = await place.open(process, _spec(embedder))
+        try:
+            await _fill(store, ann, SMALL, _spec(embedder).dimension, seed)
+        finally:
+            await store.close()
+        plain = in_process(
+            Config(store=place.settings(process), embedder=settings.embedder), process
+        )
+        if consolidations:
+            say(f"retrieval beside {consolidations} consolidations, process: {process}")
+            result |= await beside_consolidation(plain, ann, consolidations, queries, seed)
+        if settings.memory.model is not None:
+            say(f"retrieval beside the refresh of a beacon memory, process: {process}")
+            reading = plain.model_copy(update={"memory": settings.memory})
+            result |= await beside_refresh(reading, ann, queries, seed)
+    return result
 
 
 async def _deadlines(place: Place, embedder: Embedder | None, times: int, seed: int) -> Metrics:

@@ -42,6 +42,25 @@ class Spent:
     cost: float = 0.0
     estimated: int = 0
 
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            self.calls + other.calls,
+            self.usage + other.usage,
+            self.cost + other.cost,
+            self.estimated + other.estimated,
+        )
+
+    def since(self, earlier: Spent) -> Spent:
+        """What came on top of ``earlier``."""
+        prompt = self.usage.prompt_tokens - earlier.usage.prompt_tokens
+        completion = self.usage.completion_tokens - earlier.usage.completion_tokens
+        return Spent(
+            self.calls - earlier.calls,
+            Usage(prompt, completion),
+            self.cost - earlier.cost,
+            self.estimated - earlier.estimated,
+        )
+
 
 class Ledger:
     """Counts by model; one for an application.
@@ -55,11 +74,13 @@ class Ledger:
 
     def add(self, model: str, usage: Usage, cost: float, *, estimated: bool = False) -> None:
         """Count one call."""
+        self.add_all({model: Spent(1, usage, cost, int(estimated))})
+
+    def add_all(self, spent: Mapping[str, Spent]) -> None:
+        """Count what another ledger has, by model."""
         with self._lock:
-            old = self._spent.get(model, Spent())
-            self._spent[model] = Spent(
-                old.calls + 1, old.usage + usage, old.cost + cost, old.estimated + estimated
-            )
+            for model, more in spent.items():
+                self._spent[model] = self._spent.get(model, Spent()) + more
 
     def by_model(self) -> Mapping[str, Spent]:
         """A copy of the counts."""

@@ -5,84 +5,54 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import uuid
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
-from zoneinfo import ZoneInfo
 
 from memoryscope_rag.configs.model import Config
-from memoryscope_rag.errors import ConfigError, ModelError, StoreError
-from memoryscope_rag.operations.consolidate import (
-    ConsolidationOptions,
-    ConsolidationReport,
-    build_consolidate,
-    consolidate,
-)
+from memoryscope_rag.errors import ModelError, StoreError, StoreUnavailable
+from memoryscope_rag.lexical import estimate_tokens
+from memoryscope_rag.operations.consolidate import ConsolidationReport
 from memoryscope_rag.operations.foreground import BackgroundEmbedder, Foreground
+from memoryscope_rag.operations.job_process import JobProcess, reason_to_share
 from memoryscope_rag.operations.job_queue import Outcome
+from memoryscope_rag.operations.jobs import Jobs, OwnJobs, Progress
 from memoryscope_rag.operations.left_memory import remove_left_memory
-from memoryscope_rag.operations.reflect import (
-    ReflectionOptions,
-    ReflectionReport,
-    build_reflect,
-    reflect,
-)
-from memoryscope_rag.operations.refresh import (
-    LAST,
-    RefreshOptions,
-    RefreshReport,
-    build_refresh,
-    refresh,
-    withdraw,
-)
+from memoryscope_rag.operations.reflect import ReflectionReport
+from memoryscope_rag.operations.refresh import LAST, RefreshReport
 from memoryscope_rag.operations.schedule import Schedule
-from memoryscope_rag.operations.scope_work import ScopeWork
-from memoryscope_rag.schema import Scope
+from memoryscope_rag.operations.trusted_memory import TrustedMemory
+from memoryscope_rag.schema import Message, Scope
 from memoryscope_rag.workers.base import Services
 
 _log = logging.getLogger(__name__)
 
 TURN_S = 20.0
 """Seconds of a refresh on schedule, after which other scopes have their turn."""
-WITHDRAW_S = 5.0
-"""Seconds that forgetting waits for the model to take something out of the beacon memory."""
 
 
 class Backend:
-    """What happens behind the chat. All methods belong to the application's event loop."""
+    """What happens behind the chat. All methods belong to the application's event loop.
 
-    def __init__(self, services: Services, config: Config, foreground: Foreground) -> None:
+    Between :meth:`start` and :meth:`stop` it happens in ``process``, where there is one: whoever
+    asks for a single job waits for it anyway, and starting a process would only add to that.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        config: Config,
+        foreground: Foreground,
+        process: JobProcess | None = None,
+    ) -> None:
         if services.embedder is not None:
             embedder = BackgroundEmbedder(services.embedder, foreground)
             services = replace(services, embedder=embedder)
         self._services = services
         self._config = config
-        settings = config.consolidation
-        self._consolidation = build_consolidate(services, settings.operation)
-        self._consolidation_options = ConsolidationOptions(
-            batch_tokens=settings.batch_tokens,
-            batch_messages=settings.batch_messages,
-            context_turns=settings.context_turns,
-            attempts=settings.attempts,
-            lease_seconds=settings.lease_s,
-        )
-        reflection = config.reflection
-        self._reflection = build_reflect(services, reflection.operation)
-        self._reflection_options = ReflectionOptions(
-            threshold=reflection.threshold,
-            batch=reflection.batch,
-            subjects=reflection.subjects,
-            calls=reflection.calls,
-            long_range=reflection.long_range,
-            lease_seconds=reflection.lease_s,
-        )
-        self._refreshing = None if services.memory is None else build_refresh(services)
-        self._refresh_options = RefreshOptions(
-            step_tokens=config.memory.step_tokens, lease_seconds=config.memory.lease_s
-        )
-        self._refresh_work = ScopeWork()
+        self._own = OwnJobs(services, config)
+        self._process = process
+        self._closing = False
         self._looking: asyncio.Task[None] | None = None
-        self._zone = ZoneInfo(config.time_zone)
         self._schedule = Schedule(
             self._consolidate_when_due,
             self._reflect_when_due,
@@ -96,13 +66,27 @@ class Backend:
         """Whether it works in the background."""
         return self._schedule.running
 
-    def noticed(self, scope: Scope, messages: int, tokens: int = 0) -> None:
-        """So many messages were recorded in ``scope``, with about so many tokens, and are pending.
+    @property
+    def place(self) -> str:
+        """Which process works in the background, for people."""
+        if self._process is None:
+            reason = reason_to_share(self._config) or "it alone has all the parts"
+            return f"this process: {reason}"
+        pid = self._process.pid
+        return f"a process of its own, {'started when needed' if pid is None else pid}"
 
-        Messages without tokens are such as the beacon memory has seen before.
-        """
+    def recorded(self, scope: Scope, messages: Sequence[Message]) -> None:
+        """``messages`` are new in ``scope`` and pending, and no beacon memory has read them."""
         if messages:
-            self._schedule.noticed(scope, messages, tokens)
+            tokens = 0
+            if self._services.memory is not None:
+                tokens = sum(estimate_tokens(message.content) for message in messages)
+            self._schedule.noticed(scope, len(messages), tokens)
+
+    def pending_again(self, scope: Scope, messages: int) -> None:
+        """So many messages are pending in ``scope`` that were recorded before."""
+        if messages:
+            self._schedule.noticed(scope, messages)
 
     def refresh_soon(self, scope: Scope) -> None:
         """The beacon memory of ``scope`` is behind the log, or holds what that does not."""
@@ -110,43 +94,27 @@ class Backend:
 
     async def consolidate(self, scope: Scope) -> ConsolidationReport:
         """Turn what is pending in ``scope`` into observations."""
-        return await consolidate(
-            self._services,
-            scope,
-            operation=self._consolidation,
-            options=self._consolidation_options,
-            now=self._services.clock.now().astimezone(self._zone),
-            owner=_owner(),
-        )
+        return await (await self._jobs()).consolidate(scope)
 
     async def reflect(self, scope: Scope) -> ReflectionReport:
         """Bring the insights of ``scope`` up to date."""
-        return await reflect(
-            self._services,
-            scope,
-            operation=self._reflection,
-            options=self._reflection_options,
-            now=self._services.clock.now().astimezone(self._zone),
-            owner=_owner(),
-        )
+        return await (await self._jobs()).reflect(scope)
 
-    async def refresh(
-        self, scope: Scope, *, progress: Callable[[int, int], None] | None = None
-    ) -> RefreshReport:
+    async def refresh(self, scope: Scope, *, progress: Progress | None = None) -> RefreshReport:
         """Let the beacon memory of ``scope`` read what it does not cover."""
-        return await self._refresh(scope, self._refresh_options, progress)
+        return await (await self._jobs()).refresh(scope, progress=progress)
 
     async def forgotten(self, scope: Scope, *, everything: bool) -> bool:
         """Take what was forgotten out of the beacon memory; whether no file of it holds it now."""
         memory = self._services.memory
-        await self._refresh_work.break_off(scope)  # it may be reading what was forgotten
         try:
+            await self._break_off(scope)  # it may be reading what was forgotten
             if memory is None:  # any more
                 remove_left_memory(self._config.memory_folder, scope)
             elif everything:
                 await memory.drop(scope)
             else:
-                await withdraw(self._services, scope, patience_s=WITHDRAW_S)
+                await self._withdraw(scope)
         except StoreError as error:
             _log.error("a beacon memory was not cleared: %s", error)
             return False
@@ -168,6 +136,8 @@ class Backend:
             await asyncio.gather(self._looking, return_exceptions=True)
             self._looking = None
         await self._schedule.stop(wait=wait)
+        if self._process is not None:
+            await self._process.close(wait=wait)
 
     async def flush(self, scope: Scope | None = None) -> int:
         """Consolidate everything that is pending now; how many messages still are afterwards."""
@@ -182,8 +152,10 @@ class Backend:
         """Finish what is running and what was recorded, as far as the time of closing allows.
 
         The rest is pending still and waits for the next run. The beacon memories follow only if
-        they did so in the background: a model is not opened for the sake of closing.
+        they did so in the background: a model is not opened for the sake of closing, nor is a
+        process started.
         """
+        self._closing = True
         if seconds := self._config.schedule.close_s:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
@@ -201,31 +173,37 @@ class Backend:
         return Outcome(again=report.busy or report.again)
 
     async def _refresh_when_due(self, scope: Scope) -> Outcome:
-        report = await self._refresh(scope, replace(self._refresh_options, seconds=TURN_S))
+        report = await (await self._jobs()).refresh(scope, seconds=TURN_S)
         if report.failed:
             _log.warning("a beacon memory was not refreshed: %s", report.failed)
         again = report.busy or report.failed is not None
         return Outcome(again=again, more=not again and report.left > 0)
 
-    async def _refresh(
-        self,
-        scope: Scope,
-        options: RefreshOptions,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> RefreshReport:
-        if self._refreshing is None:
-            raise ConfigError(
-                "there is no beacon memory; the setting 'memory.model' names its model"
-            )
-        return await refresh(
-            self._services,
-            scope,
-            operation=self._refreshing,
-            options=options,
-            owner=_owner(),
-            work=self._refresh_work,
-            progress=progress,
-        )
+    async def _jobs(self) -> Jobs:
+        """Whoever does the next job. Raises what starting a process raises."""
+        process = self._process
+        if process is None or not self._schedule.running:
+            return self._own
+        if process.running or (not self._closing and await process.start()):
+            return process
+        return self._own
+
+    async def _break_off(self, scope: Scope) -> None:
+        await self._own.break_off(scope)
+        if self._process is not None and self._process.running:
+            with contextlib.suppress(StoreUnavailable):  # it has ended, and reads nothing more
+                await self._process.break_off(scope)
+
+    async def _withdraw(self, scope: Scope) -> None:
+        """Where the model is open: opening it takes longer than forgetting waits."""
+        memory = self._services.memory
+        if self._process is not None and self._process.running:
+            with contextlib.suppress(StoreError):  # then it is done here
+                await self._process.withdraw(scope)
+                if isinstance(memory, TrustedMemory):
+                    memory.let_go(scope)
+                return
+        await self._own.withdraw(scope)
 
     async def _look_for_lag(self) -> None:
         """Put down the scopes whose beacon memory does not hold as many messages as the log."""
@@ -241,8 +219,3 @@ class Backend:
                     self._schedule.refresh_soon(scope)
         except StoreError as error:
             _log.warning("beacon memories were not compared with the log: %s", error)
-
-
-def _owner() -> str:
-    # one a run: a second run of the same process must not take the first one's lease for its own
-    return uuid.uuid4().hex

@@ -86,6 +86,8 @@ async def _turns_before(
 def _nodes(
     message: NewMessage, previous: Sequence[Turn], embedder: Embedder | None
 ) -> list[tuple[MemoryNode, str]]:
+    if not message.content:
+        return []  # a message without words, such as a call of a tool, is found by none
     whole = ((0, len(message.content)),)
     spans = whole if embedder is None else embedder.pieces(message.content) or whole
     nodes = []

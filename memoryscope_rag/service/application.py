@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from memoryscope_rag import __version__
 from memoryscope_rag.app import AsyncMemoryScope
 from memoryscope_rag.configs.model import Config
+from memoryscope_rag.models.ledger import Ledger
 from memoryscope_rag.service.access import OPEN, Gate, KeyRing
 from memoryscope_rag.service.idempotency import Outcomes
 from memoryscope_rag.service.limits import RateLimit
@@ -26,7 +27,20 @@ from memoryscope_rag.service.metrics import Metrics
 from memoryscope_rag.service.observing import Observed
 from memoryscope_rag.service.patience import Patience
 from memoryscope_rag.service.problems import PROBLEM, ProblemBody, add_handlers
-from memoryscope_rag.service.routes import asking, beacon, facts, health, messages, upkeep
+from memoryscope_rag.service.proxy.door import Proxy
+from memoryscope_rag.service.routes import (
+    about,
+    asking,
+    beacon,
+    documents,
+    facts,
+    health,
+    messages,
+    upkeep,
+)
+from memoryscope_rag.service.routes.console import console_routes
+from memoryscope_rag.service.routes.proxy import proxy_routes
+from memoryscope_rag.service.shelf import Shelf
 from memoryscope_rag.service.state import StateFile, state_path
 
 _OFF = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
@@ -47,14 +61,21 @@ def create_app(
     settings = config.service
     file = StateFile(state_path(config))
     metrics = Metrics(metrics_folder)
+    ledger = Ledger()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
-            async with await AsyncMemoryScope.open(config=config) as memory:
+            async with await AsyncMemoryScope.open(config=config, ledger=ledger) as memory:
                 app.state.memory = memory
+                proxy = app.state.proxy = Proxy(config, memory, memory.generator, file)
+                shelf = app.state.shelf = Shelf(config, memory.embedder, memory.generator)
                 await memory.start()
-                yield  # what was recorded is consolidated when the memory is closed
+                try:
+                    yield  # what was recorded is consolidated when the memory is closed
+                finally:
+                    await proxy.close()
+                    await shelf.close()
         finally:
             file.close()
 
@@ -68,10 +89,13 @@ def create_app(
         telemetry=_ON if settings.telemetry else _OFF,  # type: ignore[arg-type]
     )
     app.state.metrics = metrics
+    app.state.ledger = ledger
     app.state.outcomes = Outcomes(file)
-    for theme in (messages, facts, asking, upkeep, beacon):
+    for theme in (messages, facts, asking, upkeep, beacon, about, documents):
         app.include_router(theme.router, prefix="/v1")
     app.include_router(health.router)
+    app.include_router(proxy_routes(config.proxy))
+    app.include_router(console_routes())
     add_handlers(app)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
     gate = Gate(
@@ -93,14 +117,16 @@ def _describe(app: FastAPI) -> dict[str, Any]:
         schemas |= body.pop("$defs") | {"Problem": body}
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
-        failed = {
+        failed: dict[str, Any] = {
             "description": "A problem (RFC 9457).",
             "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for path, methods in tree["paths"].items():
             for operation in methods.values():
                 operation["responses"].pop("422", None)
-                operation["responses"] |= {"4XX": failed, "5XX": failed}
+                for status in ("4XX", "5XX"):
+                    own = operation["responses"].get(status, {}).get("content", {})
+                    operation["responses"][status] = failed | {"content": own | failed["content"]}
                 if path in OPEN:
                     operation.pop("security", None)
         app.openapi_schema = _without_tuples(tree)
