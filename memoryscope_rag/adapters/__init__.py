@@ -1,6 +1,7 @@
 """Memory where agents are built: one module a framework, each with the extra of its name.
 
-All are thin over :class:`~.session_memory.SessionMemory`, and import their framework alone.
+All but LangGraph's store are thin over :class:`~.session_memory.SessionMemory`. Each imports its
+framework alone.
 """
 
 from memoryscope_rag.adapters.door import MemoryDoor

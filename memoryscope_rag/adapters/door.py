@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from memoryscope_rag.app import AsyncMemoryScope
 from memoryscope_rag.configs.load import load_config, with_store
 from memoryscope_rag.configs.model import Config
-from memoryscope_rag.errors import InvalidInput, StoreUnavailable
+from memoryscope_rag.errors import InvalidInput, ModelError, StoreError, StoreUnavailable
+from memoryscope_rag.operations.chat_prompt import system_message
+from memoryscope_rag.schema import utc_now
 from memoryscope_rag.sync import MemoryScope
 from memoryscope_rag.workers.prompts import Prompts
 
@@ -69,9 +72,52 @@ class MemoryDoor:
             memory = await asyncio.to_thread(self._open)
         return await memory.acall(work)
 
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """What ``work`` gives, which calls this door, for a caller without an event loop.
+
+        Raises InvalidInput where an :class:`~memoryscope_rag.AsyncMemoryScope` was lent.
+        """
+        begun = False
+
+        async def begin(_: AsyncMemoryScope) -> T:
+            nonlocal begun
+            begun = True
+            return await work
+
+        try:
+            if isinstance(self._lent, AsyncMemoryScope):
+                raise InvalidInput("memory", "an AsyncMemoryScope is for async calls only")
+            return (self._lent or self._own or self._open()).call(begin)
+        except (StoreError, ModelError):
+            if begun:
+                raise
+        except BaseException:
+            if not begun:
+                work.close()
+            raise
+        # closed, or not to be opened: ``work`` meets the same, and has its way to say so
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, work).result()
+
+    def for_prompt(self, query: str, memory: str) -> str:
+        """What a model is told of ``memory``, lines that are :func:`as_data`, between fences.
+
+        The words before are in the language of ``query``. Empty where there is no memory.
+        """
+        if not memory:
+            return ""
+        return system_message(self.prompts, query, now=utc_now(), memory=memory, system_prompt="")
+
     async def close(self) -> None:
         """Close the application that was opened here; what is pending is consolidated first."""
-        await asyncio.to_thread(self._close)
+        await asyncio.to_thread(self.shut)
+
+    def shut(self) -> None:
+        """As :meth:`close`, for callers without an event loop."""
+        with self._changing:
+            self._closed = True
+            if self._own is not None:
+                self._own.close()
 
     def _open(self) -> MemoryScope:
         with self._changing:
@@ -86,9 +132,3 @@ class MemoryDoor:
                     raise
                 self._own = memory
             return self._own
-
-    def _close(self) -> None:
-        with self._changing:
-            self._closed = True
-            if self._own is not None:
-                self._own.close()

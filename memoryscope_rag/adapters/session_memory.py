@@ -11,7 +11,7 @@ import asyncio
 import logging
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Self, TypeVar
@@ -22,13 +22,20 @@ from pydantic import BaseModel, ConfigDict
 from memoryscope_rag.adapters.door import MemoryDoor, Place
 from memoryscope_rag.app import AsyncMemoryScope
 from memoryscope_rag.configs.model import Config
-from memoryscope_rag.errors import DuplicateId, InvalidInput, ModelError, StoreError
+from memoryscope_rag.errors import (
+    DuplicateId,
+    InvalidInput,
+    MemoryScopeError,
+    ModelError,
+    StoreError,
+)
 from memoryscope_rag.operations.chat import LONGEST, SOFT
 from memoryscope_rag.operations.chat_history import without
-from memoryscope_rag.operations.chat_prompt import as_data, system_message
+from memoryscope_rag.operations.chat_prompt import as_data
 from memoryscope_rag.schema import (
     Evidence,
     EvidenceItem,
+    Message,
     NewMessage,
     Role,
     Scope,
@@ -39,6 +46,8 @@ from memoryscope_rag.schema import (
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
+PAGE: Final = 1000
+"""Messages that are read at once."""
 SHOWN: Final = 6
 """The last turns of the conversation, which the host shows the model itself."""
 
@@ -149,7 +158,7 @@ class SessionMemory:
         """The same memory for another conversation, which shows the turns of these ids."""
         settings = self._state.model_dump(exclude={"place", "session_id"})
         other = SessionMemory(self.door, session_id=session_id, **settings)
-        other._shown.extend(shown)
+        other._shown = deque(shown, maxlen=max(SHOWN, len(shown)))
         other._known.update(shown)
         other._writing = self._writing  # one close() waits for all
         return other
@@ -166,15 +175,18 @@ class SessionMemory:
 
     # ------------------------------------------------------------ for the agent
 
-    async def recall(self, query: str, *, limit: int | None = None) -> Recalled:
+    async def recall(
+        self, query: str, *, limit: int | None = None, shown: Collection[str] = ()
+    ) -> Recalled:
         """What matters to ``query``; nothing where memory fails or is late.
 
-        The last turns recorded here are left out: the model is shown them as they were said.
+        The last turns recorded here are left out, and what stands in the texts ``shown``: the model
+        is shown them as they were said.
         """
         if not query.strip():
             return Recalled()
         wanted = self.limit if limit is None else limit
-        found = await self._safely(lambda: self._recall(query, wanted), "no memories")
+        found = await self._safely(lambda: self._recall(query, wanted, shown), "no memories")
         return found or Recalled()
 
     async def record(self, turns: Sequence[Turn]) -> bool:
@@ -185,10 +197,16 @@ class SessionMemory:
         """
         new = [turn for turn in turns if turn.content.strip() and turn.id not in self._known]
         messages = [message for turn in new for message in self._message(turn)]
-        if not messages:
-            return not new
+        return await self.log(messages) if messages else not new
+
+    async def log(self, messages: Sequence[NewMessage]) -> bool:
+        """As :meth:`record`, for whole messages of this session; all of them are written."""
         count = "1 message" if len(messages) == 1 else f"{len(messages)} messages"
         return await self._write(lambda: self._record(messages), f"{count} not recorded")
+
+    async def logged(self) -> tuple[Message, ...]:
+        """All messages of this session, oldest first; none where memory fails or is late."""
+        return await self._safely(self._logged, "no messages") or ()
 
     async def note(self, content: str) -> bool:
         """Keep a fact word for word; whether it is durable now."""
@@ -203,15 +221,14 @@ class SessionMemory:
 
     # ------------------------------------------------------------ inside
 
-    async def _recall(self, query: str, limit: int) -> Recalled:
-        shown = frozenset(self._shown)
+    async def _recall(self, query: str, limit: int, texts: Collection[str]) -> Recalled:
         settings = self.door.config
 
         async def retrieve(memory: AsyncMemoryScope) -> Evidence:
             return await memory.retrieve(
                 query,
                 scope=self.scope,
-                limit=min(LONGEST, limit + len(shown)),
+                limit=min(LONGEST, limit + len(self._shown) + len(texts)),
                 budget_tokens=self.budget_tokens,
                 budget_ms=settings.retrieval.budget_ms or 1000 * SOFT * self.timeout_s,
             )
@@ -219,14 +236,34 @@ class SessionMemory:
         await self.door.open()  # loading a model takes its time, once
         async with asyncio.timeout(self.timeout_s):
             found = await self.door.call(retrieve)
+        said = [item.node for item in found.items if item.node.kind == "conversation"]
+        seen = [node.provenance for node in said if any(node.content in text for text in texts)]
+        shown = frozenset(self._shown).union(*seen)
         zone = ZoneInfo(settings.time_zone)
         found = without(found, shown, limit=limit, budget=self.budget_tokens, zone=zone)
         if not found.text:
             return Recalled()
-        text = system_message(
-            self.door.prompts, query, now=utc_now(), memory=as_data(found.text), system_prompt=""
-        )
-        return Recalled(text, found.items)
+        return Recalled(self.door.for_prompt(query, as_data(found.text)), found.items)
+
+    async def _logged(self) -> tuple[Message, ...]:
+        found: list[Message] = []
+
+        async def read(memory: AsyncMemoryScope) -> None:
+            while True:
+                page = await memory.messages(
+                    scope=self.scope,
+                    session_id=self.session_id,
+                    after=found[-1].seq if found else 0,
+                    limit=PAGE,
+                )
+                found.extend(page)
+                if len(page) < PAGE:
+                    return
+
+        await self.door.open()
+        async with asyncio.timeout(self.timeout_s):
+            await self.door.call(read)
+        return tuple(found)
 
     def _message(self, turn: Turn) -> tuple[NewMessage, ...]:
         try:
@@ -273,13 +310,26 @@ class SessionMemory:
         return True
 
     async def _safely(self, work: Callable[[], Awaitable[T]], failure: str) -> T | None:
-        try:
-            return await work()
-        except TimeoutError:
-            _log.warning("%s: deadline of %g s", failure, self.timeout_s)
-        except (StoreError, ModelError, InvalidInput) as error:
-            _log.warning("%s: %s: %s", failure, type(error).__name__, error)
-        return None
+        return await softly(work, failure, self.timeout_s)
+
+
+async def softly(
+    work: Callable[[], Awaitable[T]],
+    failure: str,
+    timeout_s: float,
+    forgiven: tuple[type[MemoryScopeError], ...] = (StoreError, ModelError, InvalidInput),
+) -> T | None:
+    """What ``work`` gives; ``None``, and one line in the log, where it fails or is late.
+
+    ``timeout_s`` is the deadline that ``work`` itself keeps.
+    """
+    try:
+        return await work()
+    except TimeoutError:
+        _log.warning("%s: deadline of %g s", failure, timeout_s)
+    except forgiven as error:
+        _log.warning("%s: %s: %s", failure, type(error).__name__, error)
+    return None
 
 
 def time_of(text: str) -> datetime | None:

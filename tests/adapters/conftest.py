@@ -12,7 +12,7 @@ from memoryscope_rag import MemoryScope
 from memoryscope_rag.testing.fakes import HashEmbedder
 from tests.adapters.talking import INJECTION
 
-HERE = {"test_session_memory.py", "test_missing_extras.py"}
+HERE = {"test_json_match.py", "test_session_memory.py", "test_missing_extras.py"}
 """What needs no framework; the rest is collected where "make test-adapters" says so."""
 collect_ignore = [
     path.name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 
 from agent_framework import Agent, AgentSession
 from agent_framework.openai import OpenAIChatCompletionClient
@@ -13,30 +12,17 @@ from memoryscope_rag import MemoryScope
 from memoryscope_rag.adapters import SessionMemory
 from memoryscope_rag.adapters.agent_framework import MemoryContextProvider
 from tests.adapters.talking import (
-    ROOT,
+    SCRIPTS,
+    AcrossProcesses,
     Model,
     fenced,
-    run_document,
     scripted_model,
-    tell_and_ask,
-    tell_with_a_broken_store,
 )
 
-SCRIPT = ROOT / "tests" / "adapters" / "scripts" / "agent_framework_agent.py"
 
-
-def test_told_in_one_process_and_remembered_in_the_next(tmp_path: Path) -> None:
-    tell_and_ask(SCRIPT, tmp_path)
-
-
-def test_the_document_runs(tmp_path: Path) -> None:
-    run_document("Microsoft Agent Framework", tmp_path)
-    with MemoryScope.open(tmp_path / "memory.db") as memory:
-        assert memory.retrieve("Lisbon", scope="ann", floor=False).items
-
-
-def test_an_agent_whose_store_is_broken_answers(tmp_path: Path) -> None:
-    tell_with_a_broken_store(SCRIPT, tmp_path)
+class TestAcrossProcesses(AcrossProcesses):
+    script = SCRIPTS / "agent_framework_agent.py"
+    heading = "Microsoft Agent Framework"
 
 
 def test_each_run_recalls_and_each_session_is_recorded(with_cats: MemoryScope) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 from agentscope.agent import Agent
@@ -20,18 +19,14 @@ from memoryscope_rag import InvalidInput, MemoryScope
 from memoryscope_rag.adapters import SessionMemory
 from memoryscope_rag.adapters.agentscope import MemoryMiddleware
 from tests.adapters.talking import (
+    EXAMPLES,
     INJECTION,
-    ROOT,
+    AcrossProcesses,
     Model,
     fenced,
-    run_document,
     scripted_model,
-    tell_and_ask,
-    tell_with_a_broken_store,
     tool_call,
 )
-
-EXAMPLE = ROOT / "examples" / "agentscope_agent.py"
 
 
 @asynccontextmanager
@@ -45,19 +40,9 @@ async def agent(
     await chat_model.client.close()  # the framework leaves it open
 
 
-def test_told_in_one_process_and_remembered_in_the_next(tmp_path: Path) -> None:
-    tell_and_ask(EXAMPLE, tmp_path)
-    assert len(EXAMPLE.read_text("utf-8").splitlines()) < 40
-
-
-def test_the_document_runs(tmp_path: Path) -> None:
-    run_document("AgentScope 2", tmp_path)
-    with MemoryScope.open(tmp_path / "memory.db") as memory:
-        assert memory.retrieve("Lisbon", scope="ann", floor=False).items
-
-
-def test_an_agent_whose_store_is_broken_answers(tmp_path: Path) -> None:
-    tell_with_a_broken_store(EXAMPLE, tmp_path)
+class TestAcrossProcesses(AcrossProcesses):
+    script = EXAMPLES / "agentscope_agent.py"
+    heading = "AgentScope 2"
 
 
 def test_memories_are_replaced_and_turns_recorded_once(store: MemoryScope) -> None:

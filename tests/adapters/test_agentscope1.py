@@ -17,15 +17,11 @@ from memoryscope_rag.adapters import SessionMemory
 from memoryscope_rag.adapters.agentscope1 import AgentScopeLongTermMemory
 from tests.adapters.talking import (
     INJECTION,
-    ROOT,
+    SCRIPTS,
+    AcrossProcesses,
     break_store,
     fenced,
-    run_document,
-    tell_and_ask,
-    tell_with_a_broken_store,
 )
-
-SCRIPT = ROOT / "tests" / "adapters" / "scripts" / "agentscope1_agent.py"
 
 
 class ScriptedModel(ChatModelBase):
@@ -63,18 +59,9 @@ def agent(model: ScriptedModel, memory: AgentScopeLongTermMemory, mode: Any) -> 
     return made
 
 
-def test_told_in_one_process_and_remembered_in_the_next(tmp_path: Path) -> None:
-    tell_and_ask(SCRIPT, tmp_path)
-
-
-def test_the_document_runs(tmp_path: Path) -> None:
-    run_document("AgentScope 1", tmp_path)
-    with MemoryScope.open(tmp_path / "memory.db") as memory:
-        assert memory.retrieve("Lisbon", scope="ann", floor=False).items
-
-
-def test_an_agent_whose_store_is_broken_answers(tmp_path: Path) -> None:
-    tell_with_a_broken_store(SCRIPT, tmp_path)
+class TestAcrossProcesses(AcrossProcesses):
+    script = SCRIPTS / "agentscope1_agent.py"
+    heading = "AgentScope 1"
 
 
 def test_the_whole_conversation_is_recorded_once(store: MemoryScope) -> None:

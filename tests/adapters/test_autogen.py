@@ -20,16 +20,12 @@ from memoryscope_rag.adapters import SessionMemory
 from memoryscope_rag.adapters.autogen import AutoGenMemory, RecordingContext
 from memoryscope_rag.testing.fakes import HashEmbedder
 from tests.adapters.talking import (
+    EXAMPLES,
     INJECTION,
-    ROOT,
+    AcrossProcesses,
     break_store,
     fenced,
-    run_document,
-    tell_and_ask,
-    tell_with_a_broken_store,
 )
-
-EXAMPLE = ROOT / "examples" / "autogen_agent.py"
 
 
 def client(*replies: str, several_system: bool = False) -> ReplayChatCompletionClient:
@@ -61,19 +57,9 @@ def said(store: MemoryScope, user: str = "ann") -> list[tuple[str, str | None, s
 # ---------------------------------------------------------------- processes
 
 
-def test_told_in_one_process_and_remembered_in_the_next(tmp_path: Path) -> None:
-    tell_and_ask(EXAMPLE, tmp_path)
-    assert len(EXAMPLE.read_text("utf-8").splitlines()) < 40
-
-
-def test_the_document_runs(tmp_path: Path) -> None:
-    run_document("AutoGen", tmp_path)
-    with MemoryScope.open(tmp_path / "memory.db") as memory:
-        assert memory.retrieve("Lisbon", scope="ann", floor=False).items
-
-
-def test_an_agent_whose_store_is_broken_answers(tmp_path: Path) -> None:
-    tell_with_a_broken_store(EXAMPLE, tmp_path)
+class TestAcrossProcesses(AcrossProcesses):
+    script = EXAMPLES / "autogen_agent.py"
+    heading = "AutoGen"
 
 
 # ---------------------------------------------------------------- an agent and its memory

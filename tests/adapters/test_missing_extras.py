@@ -19,10 +19,13 @@ FRAMEWORKS = {
     "agentscope": "agentscope",
     "agentscope1": "agentscope",
     "autogen": "autogen_core",
+    "langchain": "langchain_core",
+    "langgraph": "langgraph",
+    "llama_index": "llama_index",
     "openai_agents": "agents",
     "pydantic_ai": "pydantic_ai",
 }
-SHARED = {"__init__", "door", "session_memory", "tools"}
+SHARED = {"__init__", "door", "json_match", "session_memory", "tools"}
 
 
 @pytest.mark.parametrize("module", FRAMEWORKS)

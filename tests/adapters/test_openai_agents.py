@@ -22,31 +22,18 @@ from memoryscope_rag import MemoryScope
 from memoryscope_rag.adapters import SessionMemory
 from memoryscope_rag.adapters.openai_agents import MemorySession
 from tests.adapters.talking import (
-    ROOT,
+    SCRIPTS,
+    AcrossProcesses,
     Model,
     fenced,
-    run_document,
     scripted_model,
-    tell_and_ask,
-    tell_with_a_broken_store,
     tool_call,
 )
 
-SCRIPT = ROOT / "tests" / "adapters" / "scripts" / "openai_agents_agent.py"
 
-
-def test_told_in_one_process_and_remembered_in_the_next(tmp_path: Path) -> None:
-    tell_and_ask(SCRIPT, tmp_path)
-
-
-def test_the_document_runs(tmp_path: Path) -> None:
-    run_document("OpenAI Agents SDK", tmp_path)
-    with MemoryScope.open(tmp_path / "memory.db") as memory:
-        assert memory.retrieve("Lisbon", scope="ann", floor=False).items
-
-
-def test_an_agent_whose_store_is_broken_answers(tmp_path: Path) -> None:
-    tell_with_a_broken_store(SCRIPT, tmp_path)
+class TestAcrossProcesses(AcrossProcesses):
+    script = SCRIPTS / "openai_agents_agent.py"
+    heading = "OpenAI Agents SDK"
 
 
 def test_a_run_with_tools_recalls_once_and_the_history_holds_no_memories(

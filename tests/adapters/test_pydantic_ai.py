@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 
 from pydantic_ai import Agent
 from pydantic_ai.models.openai import OpenAIChatModel
@@ -14,31 +13,18 @@ from memoryscope_rag import MemoryScope
 from memoryscope_rag.adapters import MemoryDoor, SessionMemory
 from memoryscope_rag.adapters.pydantic_ai import MemoryCapability
 from tests.adapters.talking import (
-    ROOT,
+    SCRIPTS,
+    AcrossProcesses,
     Model,
     fenced,
-    run_document,
     scripted_model,
-    tell_and_ask,
-    tell_with_a_broken_store,
     tool_call,
 )
 
-SCRIPT = ROOT / "tests" / "adapters" / "scripts" / "pydantic_ai_agent.py"
 
-
-def test_told_in_one_process_and_remembered_in_the_next(tmp_path: Path) -> None:
-    tell_and_ask(SCRIPT, tmp_path)
-
-
-def test_the_document_runs(tmp_path: Path) -> None:
-    run_document("Pydantic AI", tmp_path)
-    with MemoryScope.open(tmp_path / "memory.db") as memory:
-        assert memory.retrieve("Lisbon", scope="ann", floor=False).items
-
-
-def test_an_agent_whose_store_is_broken_answers(tmp_path: Path) -> None:
-    tell_with_a_broken_store(SCRIPT, tmp_path)
+class TestAcrossProcesses(AcrossProcesses):
+    script = SCRIPTS / "pydantic_ai_agent.py"
+    heading = "Pydantic AI"
 
 
 def openai_model(model: Model) -> OpenAIChatModel:

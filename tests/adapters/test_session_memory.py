@@ -14,7 +14,8 @@ import pytest
 from memoryscope_rag import AsyncMemoryScope, InvalidInput, MemoryScope, load_config
 from memoryscope_rag.adapters import MemoryDoor, Recalled, SessionMemory, Turn, tools
 from memoryscope_rag.adapters.session_memory import SessionState, time_of
-from memoryscope_rag.errors import ConfigError, StoreUnavailable
+from memoryscope_rag.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from memoryscope_rag.schema import NewMessage
 from memoryscope_rag.testing.fakes import HashEmbedder
 from tests.adapters.talking import INJECTION, break_store, fenced
 
@@ -80,6 +81,18 @@ def test_what_the_host_shows_is_not_repeated(store: MemoryScope) -> None:
     asyncio.run(talk())
 
 
+def test_texts_that_the_host_shows_are_not_repeated(store: MemoryScope) -> None:
+    async def talk() -> None:
+        for text in ("My cat is called Otto", "My cat sleeps a lot"):
+            store.record(text, scope="ann", session_id="before")
+        memory = SessionMemory(store, user_id="ann")
+        found = await memory.recall("cat", shown=["I said: My cat is called Otto.", "and so on"])
+        assert [item.node.content for item in found.items] == ["My cat sleeps a lot"]
+        assert "Otto" not in found.text
+
+    asyncio.run(talk())
+
+
 # ---------------------------------------------------------------- record
 
 
@@ -101,6 +114,21 @@ def test_turns_are_recorded_once(store: MemoryScope) -> None:
     assert contents(store) == ["Hello", "Good day", "Hello"]
     first = store.messages(scope="ann")[0]
     assert (first.session_id, first.speaker, first.created_at) == ("monday", "Ann", WHEN)
+
+
+def test_the_log_of_a_session_is_read_whole(store: MemoryScope) -> None:
+    async def talk() -> None:
+        memory = SessionMemory(store, user_id="ann")
+        assert await memory.logged() == ()
+        said = [
+            NewMessage(str(number), memory.session_id, "user", "x", WHEN, metadata={"n": number})
+            for number in range(1001)
+        ]
+        assert await memory.log(said)
+        store.record("elsewhere", scope="ann", session_id="other")
+        assert [message.metadata["n"] for message in await memory.logged()] == [*range(1001)]
+
+    asyncio.run(talk())
 
 
 def test_what_cannot_be_recorded_costs_the_rest_nothing(
@@ -294,6 +322,31 @@ def test_a_closed_door_does_not_open(tmp_path: Path) -> None:
 
     asyncio.run(use())
     assert not (tmp_path / "own.db").exists()
+
+
+def test_a_caller_without_a_loop_waits_for_the_door(tmp_path: Path) -> None:
+    async def count(door: MemoryDoor, wrong: bool = False) -> int:
+        found = await door.call(lambda memory: memory.messages(scope="ann"))
+        if wrong:
+            raise StoreUnavailable("later")
+        return len(found)
+
+    async def within_a_loop(door: MemoryDoor) -> int:
+        return door.run(count(door))
+
+    with MemoryScope.open(tmp_path / "memory.db", embedder=HashEmbedder()) as store:
+        store.record("hello", scope="ann")
+        door = MemoryDoor(store)
+        assert door.run(count(door)) == 1
+        assert asyncio.run(within_a_loop(door)) == 1
+        with pytest.raises(StoreUnavailable, match="later"):
+            door.run(count(door, wrong=True))
+    with pytest.raises(StoreUnavailable, match="closed"):
+        door.run(count(door))
+    broken = MemoryDoor(break_store(tmp_path))
+    with pytest.raises(StoreCorrupt):
+        broken.run(count(broken))
+    broken.shut()
 
 
 def test_a_time_without_a_zone_is_of_this_machine() -> None:
