@@ -1,17 +1,18 @@
-"""import: our own export, OpenAI-style messages, LoCoMo conversations, a MemoryScope index."""
+"""import: our own export, chat logs, a MemoryScope index, and the exports of other programs."""
 
 from __future__ import annotations
 
 import lzma
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memoryscope_rag.cli.importing_foreign import Intake, program_at, take_in
 from memoryscope_rag.cli.importing_index import memories_of, read_index
 from memoryscope_rag.cli.output import progress, say
 from memoryscope_rag.cli.settings import Settings, moment, with_settings
@@ -23,26 +24,23 @@ if TYPE_CHECKING:
     from memoryscope_rag.sync import MemoryScope
 
 
-@dataclass
-class _Total:
-    stored: int = 0
-    known: int = 0
-    facts: int = 0
-    problems: list[tuple[int, str]] = field(default_factory=list)
-
-
 @with_settings(any_user=True)
 def import_(
     settings: Settings,
     file: Annotated[
         str,
         typer.Argument(
-            help="A file, also .xz; '-' reads standard input; the URL of an index MemoryScope made."
+            help="A file, also .xz or .zip; '-' reads standard input; the URL of an index "
+            "MemoryScope made."
         ),
     ],
     form: Annotated[
         str,
-        typer.Option("--format", help="auto, memoryscope, openai, locomo or memoryscope-index."),
+        typer.Option(
+            "--format",
+            help="auto, memoryscope, openai, locomo, memoryscope-index, chatgpt, claude, mem0 or "
+            "langgraph.",
+        ),
     ] = "auto",
     session: Annotated[
         str | None, typer.Option(help="Session of OpenAI messages; default the file's name.")
@@ -55,22 +53,39 @@ def import_(
         str | None,
         typer.Option(help="Whose memories of an index with those of several assistants."),
     ] = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option(help="Only items of a LangGraph store under it, as LABEL/LABEL; '/' for all."),
+    ] = None,
 ) -> None:
     """Read a history into memory. What cannot be read is named by line; the rest goes in."""
     from memoryscope_rag import formats
+    from memoryscope_rag.operations.foreign import PROGRAMS
 
-    if form not in ("auto", *formats.FORMATS):
-        raise InvalidInput("--format", f"{form!r} is unknown; {suggest(form, formats.FORMATS)}")
+    known = (*formats.FORMATS, *PROGRAMS)
+    if form not in ("auto", *known):
+        raise InvalidInput("--format", f"{form!r} is unknown; {suggest(form, known)}")
     from_url = file.startswith(("http://", "https://"))
     if from_url and form not in ("auto", "memoryscope-index"):
         raise InvalidInput("--format", "a URL names an index of MemoryScope, no file")
+    program = next((name for name in PROGRAMS if name == form), None)
+    if form == "auto" and not from_url:
+        program = program_at(file)
+    if program is not None:
+        if program != "mem0" and settings.user is None:
+            raise InvalidInput("--user", "is needed: whose memory is this?")
+        with settings.open(existing=False) as memory:
+            _tell(file, take_in(memory, settings, program, file, namespace=namespace))
+        return
+    if namespace is not None:
+        raise InvalidInput("--namespace", "is for the items of a LangGraph store")
     text = "" if from_url else _read(Path(file))
     if form == "auto":
         form = "memoryscope-index" if from_url else formats.detect(text)
     if form in ("memoryscope", "openai") and settings.user is None:
         raise InvalidInput("--user", "is needed: whose memory is this?")
     zone = settings.zone()
-    total = _Total()
+    total = Intake()
     if form == "memoryscope-index":
         documents = read_index(settings, file) if from_url else formats.values(text)
         memories = memories_of(documents, assistant, total.problems)
@@ -96,8 +111,17 @@ def import_(
                     continue
                 scope = settings.scope_of(settings.user or item.name)
                 _messages(memory, scope, list(item.lines), total, item.name, False)
+    _tell(file, total)
+
+
+def _tell(file: str, total: Intake) -> None:
+    """What an import came to; exit code 1 if there were problems."""
+    unit = "document" if file.startswith(("http://", "https://")) else "line"
     for line, reason in sorted(total.problems):
-        print(f"{file}, {'document' if from_url else 'line'} {line}: {reason}", file=sys.stderr)
+        print(f"{file}, {unit} {line}: {reason}", file=sys.stderr)
+    for what, count in sorted(total.left_out.items()):
+        if count:
+            print(f"{file}: left out {count} {what}", file=sys.stderr)
     say(
         f"{total.stored} messages stored, {total.known} known already, "
         f"{total.facts} facts, {len(total.problems)} problems"
@@ -124,7 +148,7 @@ def _messages(
     memory: MemoryScope,
     scope: Scope,
     parsed: list[Parsed],
-    total: _Total,
+    total: Intake,
     what: str,
     keep_times: bool,
 ) -> None:
@@ -164,7 +188,7 @@ def _take(
     memory: MemoryScope,
     scope: Scope,
     lines: list[str],
-    total: _Total,
+    total: Intake,
     what: str,
     numbers: list[int] | None = None,
 ) -> None:

@@ -1,0 +1,86 @@
+"""What a reader finds in an export, and how it reads the fields that all exports have."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from memoryscope_rag.errors import InvalidInput
+from memoryscope_rag.formats import Problem
+from memoryscope_rag.schema import Event, MemoryNode, NewMessage
+from memoryscope_rag.temporal import find_times, reading
+
+EVENT_CHARS = 4000
+"""As far as a text is looked through for when it happens; some are whole documents."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A note, and whose it is if the export says so."""
+
+    node: MemoryNode
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something that is not taken, in words that are counted: never content."""
+
+    what: str
+    count: int = 1
+
+
+Found = NewMessage | Fact | LeftOut | Problem
+
+
+def text_in(data: Mapping[str, Any], name: str) -> str:
+    """The string ``name``. Raises InvalidInput that names it."""
+    value = data.get(name)
+    if not isinstance(value, str) or not value:
+        raise InvalidInput(name, "is missing or no string")
+    return value
+
+
+def optional_text(data: Mapping[str, Any], name: str) -> str | None:
+    """The same, or ``None`` where there is none."""
+    value = data.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def time_in(data: Mapping[str, Any], name: str) -> datetime | None:
+    """An ISO 8601 time (UTC unless it says otherwise) or POSIX seconds; ``None`` for none.
+
+    Raises InvalidInput that names the field.
+    """
+    value = data.get(name)
+    if value is None or value == "":
+        return None
+    try:
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value)
+            return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    raise InvalidInput(name, f"{value!r:.60} is neither an ISO 8601 time nor POSIX seconds")
+
+
+def flat(data: Mapping[str, Any]) -> dict[str, str | int | float | bool | None]:
+    """``data`` as metadata of ours: what is nested becomes JSON text."""
+    return {
+        name: value
+        if isinstance(value, str | int | float | bool | None)
+        else json.dumps(value, ensure_ascii=False, sort_keys=True)
+        for name, value in data.items()
+    }
+
+
+def event_of(text: str, said_at: datetime) -> Event | None:
+    """When what a fact tells of happens, as far as its words say so."""
+    beginning = text[:EVENT_CHARS]
+    times = find_times(beginning, reference=said_at, prefer=reading(beginning))
+    return Event(times[0].interval, times[0].grain, times[0].recurrence) if times else None
