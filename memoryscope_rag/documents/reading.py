@@ -42,12 +42,16 @@ def read_document(path: str | Path, *, encoding: str | None = None) -> str:
         MissingExtra: a PDF or Word file, and the extra ``documents`` is not installed.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise InvalidInput("document", f"{path} ends in {suffix!r}; {suggest(suffix, SUFFIXES)}")
-    if encoding is not None and suffix not in _PLAIN:
-        raise InvalidInput("encoding", f"is not for a {suffix} file, which names its own")
-    data = _content(path)
+    _suffix(path, encoding)
+    return document_text(_content(path), path, encoding=encoding)
+
+
+def document_text(data: bytes, path: Path, *, encoding: str | None = None) -> str:
+    """The text of a file that holds ``data``; its name alone is looked at, as it may lie nowhere.
+
+    Otherwise as :func:`read_document`.
+    """
+    suffix = _suffix(path, encoding)
     text = decoded(data, path, encoding) if suffix in _PLAIN else _BINARY[suffix](data, path)
     if len(text) > MAX_CHARACTERS:
         raise InvalidInput(
@@ -56,6 +60,15 @@ def read_document(path: str | Path, *, encoding: str | None = None) -> str:
     if not text.strip():
         raise InvalidInput("document", f"{path} holds no text")
     return text
+
+
+def _suffix(path: Path, encoding: str | None) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InvalidInput("document", f"{path} ends in {suffix!r}; {suggest(suffix, SUFFIXES)}")
+    if encoding is not None and suffix not in _PLAIN:
+        raise InvalidInput("encoding", f"is not for a {suffix} file, which names its own")
+    return suffix
 
 
 def _content(path: Path) -> bytes:
