@@ -11,12 +11,14 @@ from memoryscope_rag.cli import (
     bench,
     bench_memorag,
     bench_memory,
+    bench_proxy,
     bench_service,
     chat,
     demo,
     doctor,
     documents,
     importing,
+    mcp,
     memorize,
     memory,
     memory_show,
@@ -97,6 +99,7 @@ for _name, _command in (
     ("summarize", memorize.summarize),
     ("ask", documents.ask),
     ("serve", serving.serve),
+    ("mcp", mcp.mcp),
     ("doctor", doctor.doctor),
 ):
     app.command(_name)(_command)
@@ -104,6 +107,7 @@ bench.app.command("readout")(bench_memory.readout)
 bench.app.command("clues")(bench_memory.clues)
 bench.app.command("beacon")(bench_memory.beacon)
 bench.app.command("service")(bench_service.service)
+bench.app.command("proxy")(bench_proxy.proxy)
 bench.app.command("memorag")(bench_memorag.memorag)
 memory.app.command("show")(memory_show.show)
 app.add_typer(models.app, name="models")

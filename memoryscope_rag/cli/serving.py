@@ -32,7 +32,7 @@ def serve(
     ] = 1,
 ) -> None:
     """Serve memory over HTTP until it is stopped. Logs are JSON lines on standard error."""
-    if any(importlib.util.find_spec(name) is None for name in ("fastapi", "uvicorn")):
+    if any(importlib.util.find_spec(name) is None for name in ("fastapi", "httpx2", "uvicorn")):
         raise MissingExtra("service", "the HTTP service")
     from memoryscope_rag.service.server import serve as run
 
@@ -66,6 +66,12 @@ def create(
         list[str] | None,
         typer.Option("--right", help="read, write, forget, admin; repeatable."),
     ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(
+            "--for", help="The one user that it speaks for, through the proxy or MCP alone."
+        ),
+    ] = None,
 ) -> None:
     """Make an API key and print it, once: only a digest of it is kept.
 
@@ -75,7 +81,11 @@ def create(
 
     with _state(settings) as file:
         key, text = create_key(
-            file, name, tenants=tenant or ["default"], rights=right or ["read", "write"]
+            file,
+            name,
+            tenants=tenant or ["default"],
+            rights=right or ["read", "write"],
+            user=user,
         )
     rights, tenants = ", ".join(key.rights), ", ".join(key.tenants)
     print(f"key {key.id} may {rights} for {tenants}; it is not shown again", file=sys.stderr)
@@ -90,7 +100,7 @@ def list_(
 ) -> None:
     """API keys, oldest first, without their secrets.
 
-    Columns: id, name, tenants, rights, created, revoked.
+    Columns: id, name, tenants, rights, created, revoked, user.
     """
     from memoryscope_rag.service.keys import all_keys
 
@@ -105,13 +115,14 @@ def list_(
                     "name": key.name,
                     "tenants": key.tenants,
                     "rights": key.rights,
+                    "user": key.user,
                     "created_at": key.created_at.isoformat(),
                     "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
                 }
             )
         return
     table(
-        ("id", "name", "tenants", "rights", "created", "revoked"),
+        ("id", "name", "tenants", "rights", "created", "revoked", "user"),
         [
             (
                 key.id,
@@ -120,6 +131,7 @@ def list_(
                 " ".join(key.rights),
                 stamp(key.created_at, zone),
                 stamp(key.revoked_at, zone) if key.revoked_at else "",
+                key.user or "",
             )
             for key in keys
         ],

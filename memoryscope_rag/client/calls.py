@@ -86,6 +86,7 @@ class NoteOptions(FactOptions, total=False):
     """What ``add_note`` takes by name."""
 
     said_at: datetime | None
+    note_id: str | None
 
 
 class ForgetOptions(TypedDict, total=False):

@@ -1,8 +1,9 @@
 """How much the HTTP service carries: requests a second and their times, by clients at once.
 
 The service runs in processes of its own and clients in this one, on the same machine, so both
-share its cores. Each client has a user, a connection and a request at a time: three retrievals,
-then a message, over and over. Nothing is consolidated meanwhile.
+share its cores: ``client_cpu_ms`` is what a request costs on this side. Each client has a user, a
+connection and a request at a time: three retrievals, then a message, over and over. Nothing is
+consolidated meanwhile.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Any
 
 from memoryscope_rag.client import AsyncClient
 from memoryscope_rag.configs.load import parse_config
-from memoryscope_rag.configs.model import Config, ElasticsearchConfig
-from memoryscope_rag.evaluation.places import OnCluster
+from memoryscope_rag.configs.model import Config, StoreConfig
+from memoryscope_rag.evaluation.places import temporary
 from memoryscope_rag.evaluation.speed import Metrics, percentiles
 from memoryscope_rag.evaluation.synthetic import START, Texts
 from memoryscope_rag.schema import NewMessage
@@ -47,43 +48,27 @@ async def measure(
 
     The store is made on the database of ``config`` and removed.
     """
-    if config.store.provider == "sqlite":
-        return await _measure(config, None, clients, seconds, workers, say)
-    cluster = OnCluster(config.store.elasticsearch)
-    try:
-        store = cluster.settings("service").model_copy(update={"outbox": False})
-        return await _measure(config, store, clients, seconds, workers, say)
-    finally:
-        await cluster.clear()
-
-
-async def _measure(
-    config: Config,
-    cluster: ElasticsearchConfig | None,
-    clients: Sequence[int],
-    seconds: float,
-    workers: int,
-    say: Say,
-) -> Metrics:
+    result: Metrics = {}
     with tempfile.TemporaryDirectory(prefix="memoryscope-rag-bench-") as name:
         folder = Path(name)
-        tree = _settings(config, folder, cluster)
-        file = StateFile(state_path(parse_config(tree)))
-        try:
-            _, key = create_key(file, "bench", tenants=["default"], rights=["read", "write"])
-        finally:
-            file.close()
-        with running(tree, folder, workers=workers) as service:
-            result: Metrics = {}
-            async with AsyncClient(service.url, key=key) as client:
-                for number in clients:
-                    say(f"{number} clients on {config.store.provider}")
-                    result |= await _clients(client, number, seconds)
+        async with temporary(config) as place:
+            tree = _settings(config, folder, place.settings("service"))
+            file = StateFile(state_path(parse_config(tree)))
+            try:
+                _, key = create_key(file, "bench", tenants=["default"], rights=["read", "write"])
+            finally:
+                file.close()
+            with running(tree, folder, workers=workers) as service:
+                async with AsyncClient(service.url, key=key) as client:
+                    for number in clients:
+                        say(f"{number} clients on {config.store.provider}")
+                        result |= await _clients(client, number, seconds)
     return {name: round(value, 2) for name, value in result.items()}
 
 
-def _settings(config: Config, folder: Path, cluster: ElasticsearchConfig | None) -> dict[str, Any]:
-    tree: dict[str, Any] = {
+def _settings(config: Config, folder: Path, store: StoreConfig) -> dict[str, Any]:
+    return {
+        "store": store.model_dump(mode="json", exclude_defaults=True),
         "embedder": config.embedder.model_dump(mode="json", exclude_defaults=True),
         "service": {"rate_per_s": 1e6, "burst": 1_000_000, "state": str(folder / "service.db")},
         # nothing is consolidated meanwhile: what that costs is measured elsewhere
@@ -94,10 +79,6 @@ def _settings(config: Config, folder: Path, cluster: ElasticsearchConfig | None)
             "consolidate_every_s": 1e6,
         },
     }
-    if cluster is None:
-        return tree | {"store": {"path": str(folder / "memory.db")}}
-    place = cluster.model_dump(mode="json", exclude_defaults=True)
-    return tree | {"store": {"provider": "elasticsearch", "elasticsearch": place}}
 
 
 async def _clients(client: AsyncClient, number: int, seconds: float) -> Metrics:
@@ -124,12 +105,13 @@ async def _clients(client: AsyncClient, number: int, seconds: float) -> Metrics:
                 await client.record(text, scope=scope)
                 writes.append(time.perf_counter() - started)
 
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     await asyncio.gather(*(one(place, scope) for place, scope in enumerate(scopes)))
-    spent = time.perf_counter() - started
+    spent, cpu = time.perf_counter() - started, time.process_time() - cpu
     at = f"@{number}"
     return {
         f"requests_per_s{at}": (len(reads) + len(writes)) / spent,
+        f"client_cpu_ms{at}": 1000 * cpu / (len(reads) + len(writes)),
         **percentiles("request", at, reads + writes),
         **(percentiles("retrieve", at, reads) if reads else {}),
         **(percentiles("record", at, writes) if writes else {}),

@@ -24,11 +24,13 @@ from memoryscope_rag.errors import MemoryScopeError
 from memoryscope_rag.schema import check_name
 from memoryscope_rag.service.keys import EVERY_TENANT, RIGHTS, ApiKey, Right, all_keys, split
 from memoryscope_rag.service.limits import RateLimit
-from memoryscope_rag.service.problems import TOO_LARGE, Problem, problem_of
+from memoryscope_rag.service.problems import OPENAI, TOO_LARGE, Problem, problem_of
 from memoryscope_rag.service.state import StateFile
 
 OPEN = frozenset({"/health", "/ready", "/openapi.json"})
 """Paths that need no key and tell nothing of any memory."""
+CONSOLE = "/console"
+"""Where the console's files are; they hold no data, and ask for a key themselves."""
 STALE_S = 1.0
 """Seconds after which a revoked key is not taken any more by any process."""
 DEFAULT_TENANT = "default"
@@ -36,12 +38,16 @@ DEFAULT_TENANT = "default"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose request this is: the key's id, its rights, and the tenant chosen for this request."""
+    """Whose request this is: the key's id, its rights, and the tenant chosen for this request.
+
+    ``user`` is the one whom the key is bound to, if it is to one.
+    """
 
     name: str
     rights: tuple[Right, ...]
     tenant: str
     tenants: tuple[str, ...]
+    user: str | None = None
 
     def sees(self, tenant: str) -> bool:
         """Whether memories of ``tenant`` may be shown."""
@@ -106,7 +112,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See :class:`Gate`."""
-        if scope["type"] != "http" or scope["path"] in OPEN:
+        if scope["type"] != "http" or is_open(scope["path"]):
             await self._app(scope, receive, send)
             return
         state = scope["state"]
@@ -128,7 +134,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         state["problem"] = refusal.kind
-        await refusal.response(state["request_id"])(scope, receive, send)
+        await refusal.response(state["request_id"], scope["path"])(scope, receive, send)
 
     async def _key(self, headers: Headers) -> ApiKey | None:
         """The key of a request; ``None`` where none is needed. Raises Problem."""
@@ -146,6 +152,11 @@ class Gate:
                 "unauthorized", 401, "send Authorization: Bearer KEY with a valid key", headers=how
             )
         return key
+
+
+def is_open(path: str) -> bool:
+    """Whether ``path`` needs no key."""
+    return path in OPEN or path == CONSOLE or path.startswith(f"{CONSOLE}/")
 
 
 def _name_of(host: str) -> str:
@@ -169,7 +180,7 @@ def is_loopback(host: str) -> bool:
 _bearer = HTTPBearer(auto_error=False, description="An API key, made by 'keys create'.")
 
 
-def caller(
+async def caller(  # async, as all that is injected here: a plain one costs a thread each time
     request: Request,
     declared: Annotated[object, Security(_bearer)],
     x_tenant_id: Annotated[
@@ -183,6 +194,10 @@ def caller(
         check_name("X-Tenant-ID", x_tenant_id)
     if key is None:
         return Caller("", RIGHTS, x_tenant_id or DEFAULT_TENANT, (EVERY_TENANT,))
+    if key.user is not None and request.url.path not in OPENAI:
+        raise Problem(
+            "forbidden", 403, f"a key of one user opens {', '.join(sorted(OPENAI))} alone"
+        )
     if x_tenant_id is not None:
         if not key.allows(x_tenant_id):
             raise Problem("forbidden", 403, "this key is not bound to that tenant")
@@ -191,11 +206,11 @@ def caller(
         tenant = DEFAULT_TENANT if EVERY_TENANT in key.tenants else key.tenants[0]
     else:
         raise Problem("tenant-needed", 400, "this key has several tenants: send X-Tenant-ID")
-    return Caller(key.id, key.rights, tenant, key.tenants)
+    return Caller(key.id, key.rights, tenant, key.tenants, key.user)
 
 
 def _with(right: Right) -> object:
-    def allowed(who: Annotated[Caller, Depends(caller)]) -> Caller:
+    async def allowed(who: Annotated[Caller, Depends(caller)]) -> Caller:
         who.need(right)
         return who
 

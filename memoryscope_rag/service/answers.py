@@ -62,13 +62,18 @@ def answer(kind: Any, value: object) -> Response:
     return Response(dump(kind, value), media_type="application/json")
 
 
+def event(name: str, data: bytes) -> bytes:
+    """A server-sent event; JSON has no line ends of its own."""
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), data)
+
+
 def _mapping(value: object) -> dict[Any, Any]:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"a {type(value).__name__} is no JSON")
 
 
-def memory(request: Request) -> AsyncMemoryScope:
+async def memory(request: Request) -> AsyncMemoryScope:
     """The memory of this process."""
     opened: AsyncMemoryScope = request.app.state.memory
     return opened

@@ -127,7 +127,7 @@ def derived_id(request: Request, who: Caller, key: str | None, body: InScope) ->
     return hashlib.sha256(name + scope.encode()).hexdigest()[:32]
 
 
-def outcomes(request: Request) -> Outcomes:
+async def outcomes(request: Request) -> Outcomes:
     """Those of this process."""
     kept: Outcomes = request.app.state.outcomes
     return kept

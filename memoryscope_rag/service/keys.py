@@ -23,18 +23,22 @@ Right = Literal["read", "write", "forget", "admin"]
 RIGHTS: tuple[Right, ...] = get_args(Right)
 EVERY_TENANT = "*"
 _PREFIX = "msk"
-_COLUMNS = "id, name, tenants, rights, digest, created_at, revoked_at"
+_COLUMNS = "id, name, tenants, rights, digest, created_at, user_id, revoked_at"
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """Who may do what, for which tenants; ``*`` among ``tenants`` is any."""
+    """Who may do what, for which tenants; ``*`` among ``tenants`` is any.
+
+    A key with a ``user`` speaks for that one alone, through the proxy or MCP alone.
+    """
 
     id: str
     name: str
     tenants: tuple[str, ...]
     rights: tuple[Right, ...]
     created_at: datetime
+    user: str | None = None
     revoked_at: datetime | None = None
     digest: bytes = field(default=b"", repr=False)
 
@@ -49,7 +53,12 @@ class ApiKey:
 
 
 def create_key(
-    file: StateFile, name: str, *, tenants: Collection[str], rights: Collection[str]
+    file: StateFile,
+    name: str,
+    *,
+    tenants: Collection[str],
+    rights: Collection[str],
+    user: str | None = None,
 ) -> tuple[ApiKey, str]:
     """A new key and its text, which nobody can read again. Raises InvalidInput."""
     check_name("name", name)
@@ -57,6 +66,10 @@ def create_key(
         raise InvalidInput("tenants", "name at least one, or '*' for any")
     for tenant in tenants:
         check_name("tenant", tenant)
+    if user is not None:
+        check_name("user", user)
+        if EVERY_TENANT in tenants or len(set(tenants)) != 1:
+            raise InvalidInput("tenants", "a key of one user has exactly one tenant")
     chosen = tuple(right for right in RIGHTS if right in rights)
     for right in rights:
         if right not in RIGHTS:
@@ -71,11 +84,12 @@ def create_key(
         tuple(dict.fromkeys(tenants)),
         chosen,
         datetime.now(UTC),
+        user,
         digest=_digest(identity, secret),
     )
     with file.write() as connection:
         connection.execute(
-            f"INSERT INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, NULL)",
+            f"INSERT INTO keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
             (
                 key.id,
                 key.name,
@@ -83,6 +97,7 @@ def create_key(
                 " ".join(key.rights),
                 key.digest,
                 key.created_at.isoformat(),
+                key.user,
             ),
         )
     return key, f"{_PREFIX}_{identity}_{secret}"
@@ -99,10 +114,11 @@ def all_keys(file: StateFile) -> tuple[ApiKey, ...]:
             tenants=tuple(tenants.split("\n")),
             rights=tuple(right for right in RIGHTS if right in rights.split(" ")),
             created_at=datetime.fromisoformat(created_at),
+            user=user,
             revoked_at=None if revoked_at is None else datetime.fromisoformat(revoked_at),
             digest=digest,
         )
-        for identity, name, tenants, rights, digest, created_at, revoked_at in rows
+        for identity, name, tenants, rights, digest, created_at, user, revoked_at in rows
     )
 
 

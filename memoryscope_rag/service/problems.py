@@ -34,6 +34,8 @@ from memoryscope_rag.errors import (
 
 PROBLEM = "application/problem+json"
 PREFIX = "urn:memoryscope-rag:"
+OPENAI = frozenset({"/v1/chat/completions", "/v1/responses", "/v1/models"})
+"""The paths of OpenAI's API, whose clients look for what went wrong under ``error``."""
 BUSY_S = 1
 """Seconds that callers are asked to wait before they try a store again."""
 
@@ -94,8 +96,8 @@ class Problem(Exception):
         self.kind, self.status, self.detail = kind, status, detail
         self.headers, self.errors = dict(headers or {}), tuple(errors)
 
-    def response(self, request_id: str) -> Response:
-        """What goes out."""
+    def response(self, request_id: str, path: str = "") -> Response:
+        """What goes out in answer to a request to ``path``."""
         body: dict[str, Any] = {
             "type": PREFIX + self.kind,
             "title": HTTPStatus(self.status).phrase,
@@ -105,6 +107,8 @@ class Problem(Exception):
         }
         if self.errors:
             body["errors"] = list(self.errors)
+        if path in OPENAI:
+            body["error"] = {"message": self.detail, "type": self.kind, "code": self.kind}
         text = json.dumps(body)  # in ASCII: what callers send may hold half a character
         return Response(text, self.status, self.headers, media_type=PROBLEM)
 
@@ -167,7 +171,7 @@ def add_handlers(app: FastAPI) -> None:
 
     def answer(request: Request, problem: Problem) -> Response:
         request.state.problem = problem.kind
-        return problem.response(request.state.request_id)
+        return problem.response(request.state.request_id, request.url.path)
 
     @app.exception_handler(Problem)
     async def refused(request: Request, error: Problem) -> Response:

@@ -223,6 +223,7 @@ class NoteBody(InScope):
     said_at: Moment | None = None
     event: EventBody | None = None
     metadata: Metadata | None = None
+    note_id: Name | None = None
 
 
 class NodeBody(InScope):

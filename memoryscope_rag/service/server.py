@@ -21,7 +21,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from memoryscope_rag.configs.model import Config
-from memoryscope_rag.errors import ConfigError, StoreUnavailable
+from memoryscope_rag.errors import ConfigError, MissingExtra, StoreUnavailable
 from memoryscope_rag.service.access import is_loopback
 from memoryscope_rag.service.keys import all_keys
 from memoryscope_rag.service.patience import PatientProtocol
@@ -34,15 +34,27 @@ HUNG_S = 30
 """After so long a worker process that does not answer is replaced; starting takes its time, too."""
 
 
-def serve(config: Config, *, host: str, port: int, workers: int, say: Say) -> None:
+def serve(
+    config: Config,
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    say: Say,
+    make: Callable[..., ASGIApp] | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT. Requests under way are finished, what was recorded is flushed.
 
     ``port`` 0 is any that is free. ``say`` is told the address, and whether there are no keys.
+    ``make`` makes what is served as ``create_app`` does, which it is by default.
 
     Raises:
         ConfigError: there is no key and ``host`` is more than this machine.
+        MissingExtra: the settings ask for OpenTelemetry, and what exports it is not installed.
         StoreUnavailable: the address is taken or not ours, or the application does not start.
     """
+    if config.service.telemetry:
+        _check_exporter()
     without_keys = _check_keys(config, host, say)
     with contextlib.ExitStack() as stack:
         bound = stack.enter_context(_bind(host, port))
@@ -52,8 +64,8 @@ def serve(config: Config, *, host: str, port: int, workers: int, say: Say) -> No
             # prometheus_client reads this where it is imported first: in the worker processes
             os.putenv("PROMETHEUS_MULTIPROC_DIR", name)
             folder = Path(name)
-        make = functools.partial(_make, config, without_keys=without_keys, metrics_folder=folder)
-        settings = _settings(config, make, workers)
+        options = {"without_keys": without_keys, "metrics_folder": folder}
+        settings = _settings(config, functools.partial(make or _make, config, **options), workers)
         address, number = bound.getsockname()[:2]
         shown = f"[{address}]" if ":" in address else address
         say(f"serving {config.store.place} on http://{shown}:{number}")
@@ -108,6 +120,13 @@ def _settings(config: Config, make: Callable[[], ASGIApp], workers: int) -> uvic
         timeout_graceful_shutdown=max(1, round(config.service.stop_s)),
         log_config=_LOGGING,
     )
+
+
+def _check_exporter() -> None:
+    try:
+        import opentelemetry.exporter.otlp.proto.http.trace_exporter  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("otel", "service.telemetry") from error
 
 
 def _check_keys(config: Config, host: str, say: Say) -> bool:

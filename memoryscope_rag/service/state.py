@@ -1,4 +1,4 @@
-"""The file beside a store that the service keeps for itself: API keys, outcomes of writes.
+"""The file beside a store that the service keeps for itself: API keys, outcomes of writes, turns.
 
 It holds no content of memories and no key, only what a key can be checked with.
 """
@@ -45,6 +45,23 @@ def m001_keys_and_outcomes(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX outcomes_by_age ON outcomes (since)")
 
 
+def m002_users_of_keys_and_turns(connection: sqlite3.Connection) -> None:
+    """Keys that are bound to one user; when turns that came through the proxy came first."""
+    connection.execute("ALTER TABLE keys ADD COLUMN user_id TEXT")
+    connection.execute(
+        """
+        CREATE TABLE turns (
+            digest BLOB PRIMARY KEY,
+            first REAL NOT NULL,
+            seen REAL NOT NULL
+        ) WITHOUT ROWID"""
+    )
+    connection.execute("CREATE INDEX turns_by_age ON turns (seen)")
+
+
+STEPS = (m001_keys_and_outcomes, m002_users_of_keys_and_turns)
+
+
 class StateFile(Database):
     """One such file, private to its owner. Safe for threads and for several processes.
 
@@ -73,4 +90,4 @@ def state_path(config: Config) -> Path:
 
 
 def _schema(connection: sqlite3.Connection, path: Path) -> None:
-    migrate(connection, path, steps=(m001_keys_and_outcomes,), application_id=APPLICATION_ID)
+    migrate(connection, path, steps=STEPS, application_id=APPLICATION_ID)

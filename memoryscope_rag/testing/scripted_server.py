@@ -94,6 +94,7 @@ class ScriptedServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: ScriptedServer
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # small pieces go out at once, as those of model servers do
 
     def do_POST(self) -> None:
         self._answer()

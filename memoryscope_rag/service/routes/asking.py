@@ -11,7 +11,7 @@ from memoryscope_rag.errors import MemoryScopeError
 from memoryscope_rag.operations.chat import ChatReply
 from memoryscope_rag.schema import Evidence
 from memoryscope_rag.service.access import Reader, Writer
-from memoryscope_rag.service.answers import Memory, answer, described, dump
+from memoryscope_rag.service.answers import Memory, answer, described, dump, event
 from memoryscope_rag.service.problems import problem_of
 from memoryscope_rag.service.schemas import ChatBody, RetrieveBody
 
@@ -62,20 +62,16 @@ async def chat_stream(body: ChatBody, who: Writer, memory: Memory, request: Requ
             first = True
             async for delta in deltas:
                 if delta.reply is not None:
-                    yield _event("reply", dump(ChatReply, delta.reply))
+                    yield event("reply", dump(ChatReply, delta.reply))
                 elif first:
-                    yield _event("evidence", dump(Evidence, delta.evidence))
+                    yield event("evidence", dump(Evidence, delta.evidence))
                 else:
-                    yield _event("text", dump(str, delta.text))
+                    yield event("text", dump(str, delta.text))
                 first = False
         except MemoryScopeError as error:
             problem = problem_of(error).response(request.state.request_id)
-            yield _event("problem", bytes(problem.body))
+            yield event("problem", bytes(problem.body))
         finally:
             await deltas.aclose()
 
     return StreamingResponse(events(), media_type="text/event-stream")
-
-
-def _event(name: str, data: bytes) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (name.encode(), data)  # JSON has no line ends of its own

@@ -22,7 +22,7 @@ _Outcomes = Annotated[Outcomes, Depends(outcomes)]
 @router.post("/add_note", response_model=MemoryNode)
 async def add_note(body: NoteBody, who: Writer, memory: Memory) -> Response:
     """Keep a fact, word for word; the same words again give the note that is there."""
-    given = body.given("said_at", "event", "metadata")
+    given = body.given("said_at", "event", "metadata", "note_id")
     note = await memory.add_note(body.content, scope=body.scope(who.tenant), **given)
     return answer(MemoryNode, note)
 

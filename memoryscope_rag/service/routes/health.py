@@ -44,7 +44,7 @@ async def ready(memory: Memory) -> Response:
     return answer(Health, Health("ready", __version__))
 
 
-def _metrics(request: Request) -> Metrics:
+async def _metrics(request: Request) -> Metrics:
     kept: Metrics = request.app.state.metrics
     return kept
 
