@@ -13,17 +13,6 @@ from tests.stores.elasticsearch import servers
 from tests.stores.elasticsearch.servers import Server
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """What was left out and how to run it."""
-    left_out = len(config.stash.get(servers.LEFT_OUT, []))
-    if left_out:
-        terminalreporter.write_line(
-            f"Elasticsearch: {left_out} tests left out; {servers.WITHOUT}", yellow=True
-        )
-
-
 @pytest.fixture(scope="session")
 def _session_server() -> Iterator[Server | None]:
     server = servers.given()
@@ -36,13 +25,12 @@ def _session_server() -> Iterator[Server | None]:
 
 @pytest.fixture
 def server(
-    request: pytest.FixtureRequest,
     _session_server: Server | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Server:
     """The server that all tests share; without one the test is skipped."""
     if _session_server is None:
-        servers.leave_out(request, servers.WITHOUT)
+        pytest.skip(servers.WITHOUT)
     if _session_server.password is not None:
         monkeypatch.setenv(servers.PASSWORD, _session_server.password)
     return _session_server
@@ -57,11 +45,9 @@ def config(server: Server) -> Iterator[ElasticsearchConfig]:
 
 
 @pytest.fixture
-def start_server(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Server]]:
+def start_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
     """Start a server of the test's own, with options; all are stopped at the end."""
-    servers.need_command(request)
+    servers.need_command()
     running: list[Server] = []
 
     def start(*options: str) -> Server:

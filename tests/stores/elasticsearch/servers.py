@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -28,8 +28,10 @@ COMMAND = "MEMORYSCOPE_TEST_ELASTICSEARCH_COMMAND"
 CA = "MEMORYSCOPE_TEST_ELASTICSEARCH_CA"
 PASSWORD = "MEMORYSCOPE_TEST_ELASTICSEARCH_PASSWORD"
 """Where :meth:`Server.config` expects the password of a secured server."""
-WITHOUT = f"set {URL} to a server, or {COMMAND} to a command that starts one and prints it as JSON"
-LEFT_OUT = pytest.StashKey[list[str]]()
+WITHOUT = (
+    f"Elasticsearch: set {URL} to a server, "
+    f"or {COMMAND} to a command that starts one and prints it as JSON"
+)
 START_SECONDS = 150
 STOP_SECONDS = 30
 
@@ -91,21 +93,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def leave_out(request: pytest.FixtureRequest, why: str) -> NoReturn:
-    """Skip the test and count it for the line at the end of the run."""
-    request.config.stash.setdefault(LEFT_OUT, []).append(request.node.nodeid)
-    pytest.skip(why)
-
-
 def has_command() -> bool:
     """Whether servers can be started."""
     return bool(os.environ.get(COMMAND))
 
 
-def need_command(request: pytest.FixtureRequest) -> None:
+def need_command() -> None:
     """Skip the test where no server can be started."""
     if not has_command():
-        leave_out(request, f"needs {COMMAND}")
+        pytest.skip(f"Elasticsearch: needs {COMMAND}")
 
 
 def given() -> Server | None:

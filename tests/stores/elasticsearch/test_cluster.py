@@ -38,10 +38,8 @@ def three_nodes(folder: Path) -> dict[str, Server]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_master_of_three_nodes_is_killed(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    servers.need_command(request)
+def test_the_master_of_three_nodes_is_killed(tmp_path: Path) -> None:
+    servers.need_command()
     nodes = three_nodes(tmp_path)
     some = next(iter(nodes.values()))
     config = some.config(

@@ -58,9 +58,9 @@ def _own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own | None]:
 
 
 @pytest.fixture
-def own(request: pytest.FixtureRequest, _own: Own | None) -> Own:
+def own(_own: Own | None) -> Own:
     """The module's own server, running."""
-    servers.need_command(request)
+    servers.need_command()
     assert _own is not None
     if _own.server.process is None or _own.server.process.poll() is not None:
         _own.restart()  # a test that failed left it dead

@@ -43,11 +43,9 @@ def _secured() -> Iterator[Server | None]:
 
 
 @pytest.fixture
-def secured(
-    request: pytest.FixtureRequest, _secured: Server | None, monkeypatch: pytest.MonkeyPatch
-) -> Server:
+def secured(_secured: Server | None, monkeypatch: pytest.MonkeyPatch) -> Server:
     """The module's secured server."""
-    servers.need_command(request)
+    servers.need_command()
     assert _secured is not None
     assert _secured.password is not None
     monkeypatch.setenv(servers.PASSWORD, _secured.password)
