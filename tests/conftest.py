@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,19 @@ def _check(address: Any) -> None:
         inside = False
     if not inside:
         raise NetworkBlocked(f"a test wanted to connect to {host}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was left out, and what it needs. Tests may have run in other processes than this one."""
+    skipped = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", ())
+    )
+    for reason, count in skipped.items():
+        terminalreporter.write_line(f"{count} left out: {reason}", yellow=True)
+    for what in ("adapters", "console"):
+        if not os.environ.get(f"MEMORYSCOPE_TEST_{what.upper()}"):
+            terminalreporter.write_line(f"tests/{what}: 'make test-{what}' runs it", yellow=True)
 
 
 @pytest.fixture(autouse=True)
