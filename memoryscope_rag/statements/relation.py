@@ -17,7 +17,7 @@ from memoryscope_rag.schema import Interval
 from memoryscope_rag.statements.language import Language, Pattern
 from memoryscope_rag.statements.languages import language_of
 from memoryscope_rag.statements.slots import Slot, Who, clauses, slots_of, who_of
-from memoryscope_rag.temporal import find_times, reading
+from memoryscope_rag.temporal import find_times, telling
 
 Judgement = Literal["repeated", "contained", "contradicted", "compatible"]
 _DIGITS = re.compile(r"\d+")
@@ -77,7 +77,7 @@ def _view(said: Said) -> _View:
     language = language_of(said.text)
     # the date that consolidation writes behind "today" is no part of what was said
     flat = " ".join(_WRITTEN_DATE.sub("", said.text).split())
-    times = find_times(said.text, reference=said.said_at, prefer=reading(said.text))
+    times = find_times(said.text, reference=said.said_at, prefer=telling(said.text))
     dislike = language.dislike.search(flat) is not None
     denied = language.negation.search(flat) is not None
     return _View(

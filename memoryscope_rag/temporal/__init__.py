@@ -12,16 +12,16 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from memoryscope_rag.errors import InvalidInput
 from memoryscope_rag.schema import Grain, Interval, Recurrence, check_time
 from memoryscope_rag.temporal.chinese import read_chinese
 from memoryscope_rag.temporal.english import English
 from memoryscope_rag.temporal.fields import Context, Prefer, Read
-from memoryscope_rag.temporal.questions import is_question, reading
+from memoryscope_rag.temporal.questions import is_question, reading, telling
 
-__all__ = ["TimeExpression", "find_times", "is_question", "reading"]
+__all__ = ["TimeExpression", "find_times", "is_question", "reading", "telling"]
 
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _YEARS = range(2, 9999)
@@ -57,13 +57,14 @@ def find_times(
 
     ``reference`` is the moment the text was written, with the writer's time zone; a naive one
     raises :class:`~memoryscope_rag.errors.InvalidInput`. "On Monday", "in May" and the like are
-    taken from the side that ``prefer`` names. "5 to 7 May" and "on or before 7 May" include the
+    taken from the side that ``prefer`` names; ``nearest``, a date without its year from the side
+    where it is nearer, all else from the past. "5 to 7 May" and "on or before 7 May" include the
     7th; with ``ends="exclusive"`` they stop where it begins, as Microsoft's Recognizers-Text do.
     Expressions beyond the calendar are left out.
     """
     context = Context(check_time("reference", reference), prefer, ends == "inclusive")
-    if prefer not in ("past", "future"):
-        raise InvalidInput("prefer", f"must be 'past' or 'future', not {prefer!r}")
+    if prefer not in get_args(Prefer):
+        raise InvalidInput("prefer", f"must be 'past', 'future' or 'nearest', not {prefer!r}")
     if ends not in ("inclusive", "exclusive"):
         raise InvalidInput("ends", f"must be 'inclusive' or 'exclusive', not {ends!r}")
     if language not in (None, "en", "zh"):

@@ -208,7 +208,7 @@ class Chinese:
 
     def timed(self, i: int) -> tuple[Stretch, int] | None:
         """A clock time without a date: the nearest one. Bare parts of the day are left alone."""
-        past = self.context.prefer == "past"
+        past = self.context.past
         if self.text[i - 1 : i].isdigit():
             return None
         part = PART.match(self.text, i)

@@ -43,6 +43,8 @@ from memoryscope_rag.temporal.words import longest
 
 _TO_DATE = {"ytd": "year", "mtd": "month", "qtd": "quarter", "wtd": "week"}
 
+_POSSESSIVES = frozenset(["my", "your", "his", "her", "our", "their"])
+
 
 @dataclass(frozen=True, slots=True)
 class RelativeDates(CountedDates):
@@ -109,6 +111,8 @@ class RelativeDates(CountedDates):
             length = duration(2 * (number[0] if number else 1), "week")
             return rolling(self.context, length, offset), j + 1
         unit = self.unit(j)
+        if unit and unit[0] == "day" and number is None and words.at(i - 1) in _POSSESSIVES:
+            return None  # "my last day is 15 May"
         if unit and not (unit[0] == "second" and number is None):
             if number is not None:
                 if offset == 0 or (

@@ -226,7 +226,7 @@ class TimedDates:
         if words.joined(i) and words.at(i - 1) not in "(\"'[":
             return None
         span = clock_span(words, i)
-        past = self.context.prefer == "past"
+        past = self.context.past
         if span:
             telling = (
                 span[0].start.sure or span[0].end.sure or span[0].start.grain is not Grain.HOUR

@@ -21,7 +21,9 @@ from memoryscope_rag.temporal.calendar import (
 )
 from memoryscope_rag.temporal.holidays import Rule
 
-Prefer = Literal["past", "future"]
+Prefer = Literal["past", "future", "nearest"]
+"""Where a time lies of which too little was said. ``nearest``: a date without its year on the side
+where it is nearer, all else in the past."""
 
 _MONTHS_TRIED = 60
 """Enough to meet a Monday the 31st or the 29th of February."""
@@ -40,6 +42,11 @@ class Context:
     def today(self) -> date:
         """The civil day of the reference."""
         return self.now.date()
+
+    @property
+    def past(self) -> bool:
+        """Whether of two sides the earlier one is meant."""
+        return self.prefer != "future"
 
     @property
     def zone(self) -> tzinfo | None:
@@ -64,7 +71,7 @@ class Context:
         Past: the last that began before now, unless ``today_counts`` is false and it holds now.
         Future: the first that ends after now. Raises ``ValueError`` if there is none.
         """
-        past = self.prefer == "past"
+        past = self.past
         step = -1 if past else 1
         for key in range(here - step, here + step * (reach + 1), step):
             try:
@@ -79,8 +86,12 @@ class Context:
         raise ValueError("no such date near the reference")
 
     def yearly(self, build: Callable[[int], Stretch]) -> Stretch:
-        """The nearest year's ``build(year)``."""
-        return self.nearest(build, self.today.year)
+        """The nearest year's ``build(year)``, on the preferred side if there is one."""
+        if self.prefer != "nearest":
+            return self.nearest(build, self.today.year)
+        before = replace(self, prefer="past").yearly(build)
+        after = replace(self, prefer="future").yearly(build)
+        return after if after.first - self.today < self.today - before.first else before
 
     def holiday(self, rule: Rule, year: int | None = None) -> Stretch:
         """The holiday of a year, else the nearest one."""

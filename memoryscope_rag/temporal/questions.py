@@ -46,6 +46,21 @@ _ASKED_AHEAD_ZH = re.compile(
     r"^(?!.*(?:原来|原來|原本|本来|本來|当时|當時|之前|上次|说过|說過|了)).*"
     r"(?:打算|将要|將要|将于|将在|准备|準備|计划|計劃|预定|預定|安排)"
 )
+_ARRANGED = re.compile(
+    r"\b(?:booked|reserved|scheduled|arranged|agreed|decided|promised|invited|signed up|moved to"
+    r"|(?:talked|roped) (?:me|us|him|her|them) into)\b",
+    re.IGNORECASE,
+)
+_ARRANGED_ZH = re.compile(r"[定订訂约約报報]了|改到|推[迟遲]到|提前到|延到")
+_HAPPENED = re.compile(
+    r"\b(?:was|were|wasn't|weren't|did|didn't|had|ago|been|went|came|got|took|made|saw|met|bought|gave"
+    r"|told|said|left|found|felt|began|spent|won|lost|ran|flew|drove|ate|wrote|read|became|grew|taught"
+    r"|(?!(?:allerg|bor|concern|excit|hundr|interest|marri|rel|suppos|thrill|tir|worri)\w*ed\b)\w{3,}ed)\b",
+    re.IGNORECASE,
+)
+_HAPPENED_ZH = re.compile(
+    r"了|过(?!敏|年|节|生日|来|去)|過(?!敏|年|節|生日|來|去)|以前|曾经|曾經|当时|當時"
+)
 _HAN = re.compile(r"[\u3400-\u9fff]")
 
 
@@ -71,3 +86,16 @@ def reading(text: str) -> Literal["past", "future"]:
         return "future" if ahead else "past"
     coming = _COMING.search(text) or _COMING_ZH.search(text)
     return "future" if coming else "past"
+
+
+def telling(text: str) -> Literal["past", "future", "nearest"]:
+    """Where an ambiguous time most likely lies in ``text``, which somebody tells.
+
+    What is to come is in the future, what happened in the past. Where the words do not say, as in
+    "I start on 1 June", or something was arranged, the nearer day is meant.
+    """
+    if is_question(text) or reading(text) == "future":
+        return reading(text)
+    if _ARRANGED.search(text) or _ARRANGED_ZH.search(text):
+        return "nearest"
+    return "past" if _HAPPENED.search(text) or _HAPPENED_ZH.search(text) else "nearest"

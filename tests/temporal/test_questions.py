@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memoryscope_rag.temporal import is_question, reading
+from memoryscope_rag.temporal import find_times, is_question, reading, telling
 
 QUESTIONS = """
 When did we meet?
@@ -90,3 +93,31 @@ def test_reading(text: str, expected: str) -> None:
 def test_any_text(text: str) -> None:
     assert is_question(text) in (True, False)
     assert reading(text) in ("past", "future")
+    assert telling(text) in ("past", "future", "nearest")
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("I start there on 1 June.", "2026-06-01"),
+        ("Tom has a school there from August.", "2026-08-01"),
+        ("My last day is 15 May.", "2026-05-15"),
+        ("Ross talked me into a run on 13 September.", "2026-09-13"),
+        ("I booked the flights on 3 March.", "2026-03-03"),
+        ("My birthday is 3 December.", "2025-12-03"),
+        ("I ran a marathon on 3 May.", "2025-05-03"),
+        ("We got married in May.", "2025-05-01"),
+        ("We will get married in April.", "2026-04-01"),
+        ("I saw him on Saturday.", "2026-04-18"),
+        ("I am free on Saturday.", "2026-04-18"),
+        ("我和小雨定了五一去大理。", "2026-05-01"),
+        ("我们把大理改到端午了。", "2026-06-19"),
+        ("我五月去了日本。", "2025-05-01"),
+        ("我5月18日过生日。", "2026-05-18"),
+    ],
+)
+def test_what_somebody_tells(text: str, day: str) -> None:
+    friday = datetime(2026, 4, 24, 19, tzinfo=ZoneInfo("Europe/London"))
+    (found,) = find_times(text, reference=friday, prefer=telling(text))
+    assert found.interval.start is not None
+    assert found.interval.start.date().isoformat() == day

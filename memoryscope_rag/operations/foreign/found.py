@@ -11,7 +11,7 @@ from typing import Any
 from memoryscope_rag.errors import InvalidInput
 from memoryscope_rag.formats import Problem
 from memoryscope_rag.schema import Event, MemoryNode, NewMessage
-from memoryscope_rag.temporal import find_times, reading
+from memoryscope_rag.temporal import find_times, telling
 
 EVENT_CHARS = 4000
 """As far as a text is looked through for when it happens; some are whole documents."""
@@ -82,5 +82,5 @@ def flat(data: Mapping[str, Any]) -> dict[str, str | int | float | bool | None]:
 def event_of(text: str, said_at: datetime) -> Event | None:
     """When what a fact tells of happens, as far as its words say so."""
     beginning = text[:EVENT_CHARS]
-    times = find_times(beginning, reference=said_at, prefer=reading(beginning))
+    times = find_times(beginning, reference=said_at, prefer=telling(beginning))
     return Event(times[0].interval, times[0].grain, times[0].recurrence) if times else None

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from memoryscope_rag.lexical import language_of
 from memoryscope_rag.schema import Event, Grain, Message, Recurrence
-from memoryscope_rag.temporal import TimeExpression, find_times, reading
+from memoryscope_rag.temporal import TimeExpression, find_times, telling
 from memoryscope_rag.workers.backend.dates import iso_event, written
 from memoryscope_rag.workers.backend.facts import last_said
 from memoryscope_rag.workers.backend.state import ConsolidationState, Fact
@@ -106,7 +106,7 @@ def _sentence(when: str | None, text: str) -> str:
 
 
 def _read(words: str, said_at: datetime, around: str) -> TimeExpression | None:
-    times = find_times(words, reference=said_at, prefer=reading(around or words))
+    times = find_times(words, reference=said_at, prefer=telling(around or words))
     return next((time for time in times if not _is_now(time, said_at)), None)
 
 
