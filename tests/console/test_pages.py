@@ -176,8 +176,13 @@ def test_the_beacon_memory_is_read_and_asked(remembered: Console) -> None:
     assert page.locator(".strip rect").count() >= 2
     page.get_by_label("Question").fill("Where does Ann live?")
     page.get_by_role("button", name="Show").click()
-    expect(page.locator(".drawn, .page .hint").last).to_be_visible()
+    shown = page.locator(".drawn, .page .hint").last
+    expect(shown).to_be_visible()
     remembered.shot("memory")
+    with page.expect_response("**/v1/coverage"):  # reading again leaves what was asked
+        page.get_by_role("button", name="Read what is new").click()
+    page.wait_for_load_state("networkidle")
+    expect(shown).to_be_visible()
     page.get_by_role("button", name="Remove this memory").click()
     page.get_by_role("dialog").get_by_role("button", name="Remove this memory").click()
     expect(page.get_by_text("Nothing has been read yet.")).to_be_visible()

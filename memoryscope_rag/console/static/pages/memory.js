@@ -18,47 +18,54 @@ export async function render({ body, person, about, signal, reload, refused }) {
     put(body, emptyState(t("memory.none"), t("memory.none.hint"), el("pre", { tabindex: "0" }, "memory:\n  model: smollm2-135m-instruct")));
     return;
   }
-  const [covered, stats] = await Promise.all([
-    call("coverage", scoped(person), { signal }),
-    call("stats", scoped(person), { signal }),
-  ]);
-  const told = el("p", { class: "soft", role: "status" });
-  const read = async () => {
-    put(told, t("memory.reading"));
-    try {
-      const report = await call("refresh", scoped(person), { signal });
-      if (report.busy) await readByAnother(person, stats.messages, signal);
-      if (report.failed) put(told, t("memory.failed"));
-      else reload();
-    } catch (error) {
-      refused(error);
-    }
+  const kept = el("div", { class: "stack" });
+  const asking = el("div");
+  put(body, kept, asking);
+  // what was asked stays while the figures above it change
+  const look = async () => {
+    const [covered, stats] = await Promise.all([
+      call("coverage", scoped(person), { signal }),
+      call("stats", scoped(person), { signal }),
+    ]);
+    const told = el("p", { class: "soft", role: "status" });
+    const read = async () => {
+      put(told, t("memory.reading"));
+      try {
+        const report = await call("refresh", scoped(person), { signal });
+        if (report.busy) await readByAnother(person, stats.messages, signal);
+        if (report.failed) put(told, t("memory.failed"));
+        else await look();
+      } catch (error) {
+        refused(error);
+      }
+    };
+    const drop = async () => {
+      const work = () => call("drop_memory", scoped(person));
+      if (await confirmed({ title: t("memory.drop"), text: [t("memory.drop.text")], action: t("memory.drop"), work })) reload();
+    };
+    put(
+      kept,
+      figures([
+        [t("memory.model"), about.memory_model],
+        [t("memory.covered"), t("of", { n: covered.message_ids.length, all: stats.messages })],
+        [t("memory.tokens"), number(covered.tokens)],
+        [t("memory.rows"), number(covered.rows)],
+        [t("memory.ratio"), covered.rows ? `${number(covered.tokens / covered.rows, 1)} : 1` : "–"],
+        [t("memory.bytes"), bytes(covered.bytes)],
+        [t("memory.seconds"), `${number(covered.seconds, 1)} s`],
+      ]),
+      covered.blocks.length ? strip(covered) : el("p", { class: "hint" }, t("memory.empty")),
+      el(
+        "div",
+        { class: "actions left" },
+        about.rights.includes("write") ? button(t("memory.refresh"), read) : null,
+        about.rights.includes("forget") && covered.message_ids.length ? button(t("memory.drop"), drop, { class: "quiet danger" }) : null,
+        told,
+      ),
+    );
+    if (covered.message_ids.length && !asking.hasChildNodes()) put(asking, attention(person, signal));
   };
-  const drop = async () => {
-    const work = () => call("drop_memory", scoped(person));
-    if (await confirmed({ title: t("memory.drop"), text: [t("memory.drop.text")], action: t("memory.drop"), work })) reload();
-  };
-  put(
-    body,
-    figures([
-      [t("memory.model"), about.memory_model],
-      [t("memory.covered"), t("of", { n: covered.message_ids.length, all: stats.messages })],
-      [t("memory.tokens"), number(covered.tokens)],
-      [t("memory.rows"), number(covered.rows)],
-      [t("memory.ratio"), covered.rows ? `${number(covered.tokens / covered.rows, 1)} : 1` : "–"],
-      [t("memory.bytes"), bytes(covered.bytes)],
-      [t("memory.seconds"), `${number(covered.seconds, 1)} s`],
-    ]),
-    covered.blocks.length ? strip(covered) : el("p", { class: "hint" }, t("memory.empty")),
-    el(
-      "div",
-      { class: "actions left" },
-      about.rights.includes("write") ? button(t("memory.refresh"), read) : null,
-      about.rights.includes("forget") && covered.message_ids.length ? button(t("memory.drop"), drop, { class: "quiet danger" }) : null,
-      told,
-    ),
-    covered.message_ids.length ? attention(person, covered, signal) : null,
-  );
+  await look();
 }
 
 // the background may be reading this memory at the moment: look until it has it all
@@ -109,14 +116,17 @@ function strip(covered) {
   );
 }
 
-function attention(person, covered, signal) {
+function attention(person, signal) {
   const query = el("input", { type: "search", required: true, spellcheck: "false" });
   const found = el("div", { "aria-live": "polite" });
   const submit = async (event) => {
     event.preventDefault();
     put(found, waiting());
     try {
-      const drawn = await call("attention", scoped(person, { query: query.value }), { signal });
+      const [covered, drawn] = await Promise.all([
+        call("coverage", scoped(person), { signal }),
+        call("attention", scoped(person, { query: query.value }), { signal }),
+      ]);
       put(found, await drawnBars(drawn, covered, person, signal));
     } catch (error) {
       if (error.name !== "AbortError") put(found, el("p", { class: "wrong", role: "alert" }, problemWords(error)));
