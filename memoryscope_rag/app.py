@@ -97,7 +97,7 @@ from memoryscope_rag.schema import (
     check_text,
     utc_now,
 )
-from memoryscope_rag.temporal import find_times, telling
+from memoryscope_rag.temporal import told_event
 from memoryscope_rag.workers.base import NO_PROMPTS, Deadline, Services
 from memoryscope_rag.workers.frontend import RetrievalState
 from memoryscope_rag.workers.prompts import Prompts
@@ -805,9 +805,7 @@ class AsyncMemoryScope:
 
     def _event(self, content: str, said_at: datetime) -> Event | None:
         local = said_at.astimezone(_zone(self.config.time_zone))
-        beginning = content[:EVENT_CHARS]  # a note may be a whole document
-        times = find_times(beginning, reference=local, prefer=telling(beginning))
-        return Event(times[0].interval, times[0].grain, times[0].recurrence) if times else None
+        return told_event(content[:EVENT_CHARS], local)  # a note may be a whole document
 
 
 def _memory_if_installed(config: Config) -> HistoryMemory | None:

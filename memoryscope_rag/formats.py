@@ -219,12 +219,13 @@ def _openai_message(
         if name is not None and not isinstance(name, str):
             raise InvalidInput("name", "must be a string")
         given = item.get("id")
+        said = item.get("created_at", item.get("timestamp"))
         return NewMessage(
             id=given if isinstance(given, str) and given else _id(session, position, item, text),
             session_id=session,
             role=_ROLES[role],
             content=text,
-            created_at=_moment(item.get("created_at", item.get("timestamp")), moment),
+            created_at=moment if said is None else moment_of("created_at", said),
             speaker=name or None,
         )
     except InvalidInput as error:
@@ -246,9 +247,11 @@ def _text(content: Any) -> str:
     return "\n".join(texts)
 
 
-def _moment(value: Any, otherwise: datetime) -> datetime:
-    if value is None:
-        return otherwise
+def moment_of(field: str, value: Any) -> datetime:
+    """An ISO 8601 time (UTC unless it says otherwise) or POSIX seconds.
+
+    Raises InvalidInput that names the field.
+    """
     try:
         if isinstance(value, str):
             moment = datetime.fromisoformat(value)
@@ -257,7 +260,7 @@ def _moment(value: Any, otherwise: datetime) -> datetime:
             return datetime.fromtimestamp(value, UTC)
     except (ValueError, OverflowError, OSError):
         pass
-    raise InvalidInput("created_at", f"{value!r:.60} is neither an ISO 8601 time nor POSIX seconds")
+    raise InvalidInput(field, f"{value!r:.60} is neither an ISO 8601 time nor POSIX seconds")
 
 
 def _id(session: str, position: int, item: Mapping[str, Any], text: str) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 from memoryscope_rag.errors import InvalidInput
 from memoryscope_rag.operations.portability import message_to_line, node_to_line
 from memoryscope_rag.schema import Event, Kind, MemoryNode, Message, Scope
-from memoryscope_rag.temporal import find_times, telling
+from memoryscope_rag.temporal import told_event
 
 KINDS: Mapping[str, Kind] = {
     "observation": "observation",
@@ -114,8 +114,7 @@ def _event(metadata: Mapping[str, Any], content: str, said_at: datetime) -> Even
     # and have month and weekday as words
     if not any(key.startswith("event_") for key in _inner(metadata)):
         return None
-    times = find_times(content, reference=said_at, prefer=telling(content))
-    return Event(times[0].interval, times[0].grain, times[0].recurrence) if times else None
+    return told_event(content, said_at)
 
 
 def _kept(metadata: Mapping[str, Any], person: str, kind: str) -> dict[str, str]:

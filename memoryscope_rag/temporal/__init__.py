@@ -15,13 +15,13 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from memoryscope_rag.errors import InvalidInput
-from memoryscope_rag.schema import Grain, Interval, Recurrence, check_time
+from memoryscope_rag.schema import Event, Grain, Interval, Recurrence, check_time
 from memoryscope_rag.temporal.chinese import read_chinese
 from memoryscope_rag.temporal.english import English
 from memoryscope_rag.temporal.fields import Context, Prefer, Read
 from memoryscope_rag.temporal.questions import is_question, reading, telling
 
-__all__ = ["TimeExpression", "find_times", "is_question", "reading", "telling"]
+__all__ = ["TimeExpression", "find_times", "is_question", "reading", "telling", "told_event"]
 
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _YEARS = range(2, 9999)
@@ -43,6 +43,11 @@ class TimeExpression:
     interval: Interval
     grain: Grain
     recurrence: Recurrence | None = None
+
+    @property
+    def event(self) -> Event:
+        """What happens then."""
+        return Event(self.interval, self.grain, self.recurrence)
 
 
 def find_times(
@@ -75,6 +80,12 @@ def find_times(
     if language == "zh" or (language is None and _HAN.search(text)):
         found += read_chinese(text, context)
     return tuple(_expressions(text, _longest(found)))
+
+
+def told_event(text: str, said_at: datetime) -> Event | None:
+    """When it happens what somebody told at ``said_at``: the first time that ``text`` names."""
+    times = find_times(text, reference=said_at, prefer=telling(text))
+    return times[0].event if times else None
 
 
 def _longest(found: list[Read]) -> list[Read]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from memoryscope_rag.temporal.fields import Prefer
+
 _ASKING = re.compile(
     r"\s*[\"'“‘(]*(?:(?:and|so|but|ok|okay|well|hey|please|also)[,\s]+)?"
     r"(?:who|whom|whose|what|whats|what's|when|where|which|why|how|is|are|was|were|am|do|does|did"
@@ -88,14 +90,15 @@ def reading(text: str) -> Literal["past", "future"]:
     return "future" if coming else "past"
 
 
-def telling(text: str) -> Literal["past", "future", "nearest"]:
+def telling(text: str) -> Prefer:
     """Where an ambiguous time most likely lies in ``text``, which somebody tells.
 
     What is to come is in the future, what happened in the past. Where the words do not say, as in
     "I start on 1 June", or something was arranged, the nearer day is meant.
     """
-    if is_question(text) or reading(text) == "future":
-        return reading(text)
+    looks = reading(text)
+    if looks == "future" or is_question(text):
+        return looks
     if _ARRANGED.search(text) or _ARRANGED_ZH.search(text):
         return "nearest"
     return "past" if _HAPPENED.search(text) or _HAPPENED_ZH.search(text) else "nearest"

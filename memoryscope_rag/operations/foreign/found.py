@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from memoryscope_rag.errors import InvalidInput
-from memoryscope_rag.formats import Problem
+from memoryscope_rag.formats import Problem, moment_of
 from memoryscope_rag.schema import Event, MemoryNode, NewMessage
-from memoryscope_rag.temporal import find_times, telling
+from memoryscope_rag.temporal import told_event
 
 EVENT_CHARS = 4000
 """As far as a text is looked through for when it happens; some are whole documents."""
@@ -58,15 +58,7 @@ def time_in(data: Mapping[str, Any], name: str) -> datetime | None:
     value = data.get(name)
     if value is None or value == "":
         return None
-    try:
-        if isinstance(value, str):
-            moment = datetime.fromisoformat(value)
-            return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value, UTC)
-    except (ValueError, OverflowError, OSError):
-        pass
-    raise InvalidInput(name, f"{value!r:.60} is neither an ISO 8601 time nor POSIX seconds")
+    return moment_of(name, value)
 
 
 def flat(data: Mapping[str, Any]) -> dict[str, str | int | float | bool | None]:
@@ -81,6 +73,4 @@ def flat(data: Mapping[str, Any]) -> dict[str, str | int | float | bool | None]:
 
 def event_of(text: str, said_at: datetime) -> Event | None:
     """When what a fact tells of happens, as far as its words say so."""
-    beginning = text[:EVENT_CHARS]
-    times = find_times(beginning, reference=said_at, prefer=telling(beginning))
-    return Event(times[0].interval, times[0].grain, times[0].recurrence) if times else None
+    return told_event(text[:EVENT_CHARS], said_at)

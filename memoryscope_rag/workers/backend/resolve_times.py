@@ -78,12 +78,12 @@ class ResolveTimes(Worker[ConsolidationState]):
         around = _sentence(fact.when, source.content)
         phrase = _read(fact.when or "", source.created_at.astimezone(zone), around)
         mine = _read(fact.content, last.created_at.astimezone(zone), fact.content)
-        event = _event(phrase or mine)
+        said = phrase or mine
+        event = None if said is None else said.event
         if event is None and fact.when:
             event = iso_event(fact.date or "", zone)
         if event is None:
             return fact
-        said = phrase or mine
         content = fact.content
         if self.params.write and not (said and (said.recurrence or _PLAIN.search(said.text))):
             content = _with_date(content, event, mine)
@@ -113,10 +113,6 @@ def _read(words: str, said_at: datetime, around: str) -> TimeExpression | None:
 def _is_now(time: TimeExpression, said_at: datetime) -> bool:
     """Whether ``time`` is "now" or "at the moment", which says no more than ``said_at`` does."""
     return time.grain is Grain.SECOND and time.interval.contains(said_at)
-
-
-def _event(said: TimeExpression | None) -> Event | None:
-    return None if said is None else Event(said.interval, said.grain, said.recurrence)
 
 
 def _with_date(content: str, event: Event, said: TimeExpression | None) -> str:
