@@ -1,9 +1,4 @@
-"""An AgentScope agent that remembers. Needs ``memoryscope-rag[agentscope]``.
-
-Run it twice: ``python examples/agentscope_agent.py ann "I moved to Lisbon in May."``, then
-``python examples/agentscope_agent.py ann "Which city did I move to?"``. The memory is the file
-``memory.db``; the model is OpenAI's, or any that OPENAI_BASE_URL names.
-"""
+"""An AgentScope agent that remembers in ``memory.db``; docs/agentscope.md says how to run it."""
 
 from __future__ import annotations
 
@@ -34,4 +29,6 @@ async def main(user: str, text: str) -> None:
 
 
 if __name__ == "__main__":
+    if "OPENAI_API_KEY" not in os.environ:
+        sys.exit("OPENAI_API_KEY is not set; docs/agentscope.md says what to set")
     asyncio.run(main(sys.argv[1], sys.argv[2]))

@@ -211,14 +211,14 @@ class AsyncMemoryScope:
         ledger = ledger or Ledger()
         lent = any(part is not None for part in (embedder, generator, clock, memory))
         background = None
-        if not lent and not reembedding and reason_to_share(config) is None:
-            background = JobProcess(config, ledger)
         embedder = embedder or await asyncio.to_thread(build_embedder, config)
         store: MemoryStore | None = None
         try:
             store = await open_store(
                 config, embedder, clock=clock or SystemClock(), reembedding=reembedding
             )
+            if not lent and not reembedding and reason_to_share(config) is None:
+                background = JobProcess(config, ledger, store.release)
             generator = generator or await asyncio.to_thread(build_generator, config, ledger=ledger)
             reranker = reranker or await asyncio.to_thread(build_reranker, config)
             memory = memory or await asyncio.to_thread(_memory_if_installed, config)

@@ -34,6 +34,7 @@ from memoryscope_rag.operations.job_lines import (
     Begin,
     Cancel,
     Done,
+    Holding,
     Logged,
     Order,
     Progressed,
@@ -44,6 +45,7 @@ from memoryscope_rag.operations.job_lines import (
     read_order,
 )
 from memoryscope_rag.operations.jobs import Jobs, OwnJobs
+from memoryscope_rag.operations.told_leases import ToldLeases
 from memoryscope_rag.operations.trusted_memory import TrustedMemory
 from memoryscope_rag.ports import HistoryMemory
 from memoryscope_rag.workers.base import NO_PROMPTS, Services
@@ -95,7 +97,7 @@ async def _serve(orders: IO[bytes], say: Say) -> None:
     _forward_records(begin.log_level, say)
     ledger = Ledger()
     try:
-        async with opened(Config.model_validate_json(begin.config), ledger) as jobs:
+        async with opened(Config.model_validate_json(begin.config), ledger, say) as jobs:
             say(Ready())
             await _Desk(jobs, ledger, say).work(queue)
     except Exception as error:  # noqa: BLE001  # the outermost loop: the parent raises it again
@@ -105,14 +107,19 @@ async def _serve(orders: IO[bytes], say: Say) -> None:
 
 
 @asynccontextmanager
-async def opened(config: Config, ledger: Ledger) -> AsyncIterator[Jobs]:
-    """The jobs of an application with these settings. Raises what opening one raises."""
+async def opened(config: Config, ledger: Ledger, say: Say) -> AsyncIterator[Jobs]:
+    """The jobs of an application with these settings, which ``say`` what leases they hold.
+
+    Raises what opening an application raises.
+    """
     async with AsyncExitStack() as stack:
         clock = SystemClock()
         embedder = build_embedder(config)
         if embedder is not None:
             stack.callback(embedder.close)
-        store = await open_store(config, embedder, clock=clock)
+        store = ToldLeases(
+            await open_store(config, embedder, clock=clock), lambda leases: say(Holding(leases))
+        )
         stack.push_async_callback(store.close)
         memory: HistoryMemory | None = None
         with suppress(MissingExtra):  # the parent has said so

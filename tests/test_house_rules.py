@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import re
 import shlex
 import subprocess
@@ -26,8 +27,8 @@ from memoryscope_rag.operations.base import installed_workers
 from memoryscope_rag.testing.fakes import HashEmbedder
 from memoryscope_rag.workers.backend import BACKEND
 from memoryscope_rag.workers.frontend import FRONTEND
+from tests.interpreter import ROOT, modules_after
 
-ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "memoryscope_rag"
 DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix()
@@ -72,8 +73,7 @@ def test_the_public_surface_is_pinned() -> None:
 
 @pytest.mark.parametrize("module", ["memoryscope_rag", "memoryscope_rag.cli"])
 def test_importing_loads_nothing_heavy(module: str, tmp_path: Path) -> None:
-    code = f"import sys, {module}; print(*sorted(sys.modules))"
-    loaded = set(_python(code, tmp_path).split())
+    loaded = modules_after(f"import {module}", tmp_path)
     heavy = {"torch", "onnxruntime", "faiss", "typer", "rich", "transformers", "huggingface_hub"}
     heavy |= {"prompt_toolkit"}
     network = {"httpx", "httpx2", "requests", "urllib3", "aiohttp", "http.client"}
@@ -82,26 +82,12 @@ def test_importing_loads_nothing_heavy(module: str, tmp_path: Path) -> None:
 
 def test_opening_a_memory_loads_no_torch_and_no_command_line(tmp_path: Path) -> None:
     code = (
-        "import sys; from memoryscope_rag import MemoryScope;"
+        "from memoryscope_rag import MemoryScope;"
         "m = MemoryScope.open('memory.db'); m.record('x', scope='a');"
-        "m.retrieve('x', scope='a'); m.close(); print(*sorted(sys.modules))"
+        "m.retrieve('x', scope='a'); m.close()"
     )
-    loaded = set(_python(code, tmp_path).split())
+    loaded = modules_after(code, tmp_path)
     assert not loaded & {"torch", "typer", "rich", "transformers", "click", "prompt_toolkit"}
-
-
-def _python(code: str, folder: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-        env={"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"},
-        cwd=folder,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.mark.parametrize("name", ["workers", "operations", "configs"])
@@ -193,10 +179,15 @@ def _blocks(name: str, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", [n for n in DOCUMENTS if _blocks(n, "python")])
-def test_the_python_of_the_documents_runs(name: str, in_tmp: Path) -> None:
+def test_the_python_of_the_documents_runs(
+    name: str, in_tmp: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     scope: dict[str, Any] = {"__name__": "document"}
     for number, block in enumerate(_blocks(name, "python"), 1):
         exec(compile(block, f"{name}, block {number}", "exec"), scope)
+    # readers would see these among what the block prints
+    told = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert not [record for record in told if record.name.startswith("memoryscope_rag")]
 
 
 SLOW = {"chat", "demo"}

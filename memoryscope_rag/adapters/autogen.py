@@ -34,7 +34,13 @@ except ImportError as error:
 
 from pydantic import BaseModel
 
-from memoryscope_rag.adapters.session_memory import Recalled, SessionMemory, SessionState, Turn
+from memoryscope_rag.adapters.session_memory import (
+    Recalled,
+    SessionMemory,
+    SessionState,
+    Turn,
+    described,
+)
 from memoryscope_rag.errors import InvalidInput
 from memoryscope_rag.operations.chat_prompt import CLOSE, OPEN, as_data
 
@@ -264,12 +270,7 @@ def _contents(found: Recalled) -> list[MemoryContent]:
         MemoryContent(
             content=as_data(item.node.content),
             mime_type=MemoryMimeType.TEXT,
-            metadata={
-                "id": item.node.id,
-                "score": item.score,
-                "kind": item.node.kind,
-                "said_at": item.node.said_at.isoformat(),
-            },
+            metadata=described(item),
         )
         for item in found.items
     ]

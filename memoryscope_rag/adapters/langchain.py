@@ -33,7 +33,7 @@ except ImportError as error:
 
     raise MissingExtra("langchain", "memory for LangChain") from error
 
-from memoryscope_rag.adapters.session_memory import Recalled, SessionMemory
+from memoryscope_rag.adapters.session_memory import Recalled, SessionMemory, described
 from memoryscope_rag.app import AsyncMemoryScope
 from memoryscope_rag.errors import InvalidInput
 from memoryscope_rag.operations.chat_prompt import as_data
@@ -148,18 +148,7 @@ class MemoryRetriever(BaseRetriever):
 
 
 def _documents(found: Recalled) -> list[Document]:
-    return [
-        Document(
-            as_data(item.node.content),
-            metadata={
-                "id": item.node.id,
-                "score": item.score,
-                "kind": item.node.kind,
-                "said_at": item.node.said_at.isoformat(),
-            },
-        )
-        for item in found.items
-    ]
+    return [Document(as_data(item.node.content), metadata=described(item)) for item in found.items]
 
 
 def _to_log(message: BaseMessage, session_id: str) -> list[NewMessage]:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict
@@ -73,6 +73,17 @@ class Recalled:
 
     text: str = ""
     items: tuple[EvidenceItem, ...] = ()
+
+
+def described(item: EvidenceItem) -> dict[str, Any]:
+    """What a framework's own type keeps beside the text of a memory; all of it is JSON."""
+    node = item.node
+    return {
+        "id": node.id,
+        "score": item.score,
+        "kind": node.kind,
+        "said_at": node.said_at.isoformat(),
+    }
 
 
 class SessionState(BaseModel):

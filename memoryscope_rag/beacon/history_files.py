@@ -18,7 +18,6 @@ from memoryscope_rag.beacon.files.maker_folders import maker_name, memories_of, 
 from memoryscope_rag.beacon.files.manifest import read_head, read_manifest
 from memoryscope_rag.beacon.heads import HeadSet, packaged_heads
 from memoryscope_rag.beacon.history_model import (
-    SESSION_RATIO,
     SESSION_WINDOW,
     HistoryModel,
     Reading,
@@ -93,7 +92,7 @@ class HistoryFiles:
     def own(self) -> Path:
         """Our folder, which the model's files and the settings name. Raises ModelError."""
         config, prompts = self._config, self._prompts
-        sessions = [SESSION_RATIO, SESSION_WINDOW] if self._sessions else None
+        sessions = [config.session_ratio, SESSION_WINDOW] if self._sessions else None
         settings = {
             "compressor": config.compressor,
             "ratio": config.ratio,
@@ -116,7 +115,7 @@ class HistoryFiles:
         """The model and its memories; some seconds. Raises ModelError, ConfigError, StoreError."""
         config = self._config
         engine, _ = open_engine(self._options, models_dir=self._models_dir, device=config.device)
-        reading = Reading(self._sessions, self._heads)
+        reading = Reading(self._sessions, config.session_ratio, self._heads)
         name = Path(self._options.model).name
         model = HistoryModel(engine, name, self._prompts, self._zone, reading)
         bank = BeaconBank(

@@ -17,7 +17,6 @@ from typing import Final
 from memoryscope_rag.beacon.age_tiers import fit
 from memoryscope_rag.beacon.asking import replies
 from memoryscope_rag.beacon.clue_asking import CLUE_PROMPTS, clues_in
-from memoryscope_rag.beacon.compressor import Full
 from memoryscope_rag.beacon.core import BRIEF
 from memoryscope_rag.beacon.echo import Echo
 from memoryscope_rag.beacon.engine import BeaconEngine, TokenizedMessage
@@ -41,8 +40,6 @@ from memoryscope_rag.errors import BeaconMismatch, InvalidInput, ModelError
 from memoryscope_rag.schema import Clue, ClueKind, NewMessage, Scope, check_text
 
 logger = logging.getLogger(__name__)
-SESSION_RATIO: Final = 4
-"""Tokens a row of a session: a quarter of the bytes, and of what a question goes over."""
 SESSION_WINDOW: Final = 128
 """Tokens of a session that are compressed together. Few, since what waits for its window to be full
 is kept in every row, and a session seldom ends with one."""
@@ -53,9 +50,14 @@ _BELOW = 0.98
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Whether and how sessions are kept for reading attention; ``heads`` where they are known."""
+    """Whether and how sessions are kept for reading attention.
+
+    ``ratio`` is tokens a row, more in a session that the model could not take otherwise; ``heads``
+    are read, where they are known.
+    """
 
     sessions: bool
+    ratio: int
     heads: HeadSet | None = None
 
 
@@ -84,7 +86,7 @@ class HistoryModel:
         self._zone = zone
         self._frame = Frame(engine.tokenizer, name, engine.model.capacity, prompts)
         self._memorizer = Memorizer(engine)
-        self._sessions = _session_engine(engine) if reading.sessions else None
+        self._sessions = _session_engine(engine, reading.ratio) if reading.sessions else None
         self.heads = _heads(engine, name, reading.heads)
         self._echoes: OrderedDict[Scope, Echo] = OrderedDict()
 
@@ -280,18 +282,17 @@ def _rewritten(
             yield longer
 
 
-def _session_engine(engine: BeaconEngine) -> BeaconEngine:
+def _session_engine(engine: BeaconEngine, ratio: int) -> BeaconEngine:
     """Another one on the same model. Sessions are read by questions as they are, so their rows are
     those of the model itself, also where it has beacons, whose rows the heads were not chosen for.
     """
-    encoder = engine.encoder
-    full = isinstance(encoder.compressor, Full)
-    ratios = (0,) if full else doubled_ratios(SESSION_RATIO, SESSION_WINDOW)
     return BeaconEngine(
         engine.model.stock,
         engine.tokenizer,
-        settings=BeaconSettings(window=SESSION_WINDOW, ratios=ratios, mix="adapt"),
-        compressor=Full() if full else Select(KeyDifference()),
+        settings=BeaconSettings(
+            window=SESSION_WINDOW, ratios=doubled_ratios(ratio, SESSION_WINDOW), mix="adapt"
+        ),
+        compressor=Select(KeyDifference()),
     )
 
 

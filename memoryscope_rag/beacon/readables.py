@@ -1,4 +1,8 @@
-"""Sessions made ready for questions, kept within a budget: the least recently asked go first."""
+"""Sessions made ready for questions, kept within a budget.
+
+The least recently asked go first, but for those of the scope that is being asked: a question goes
+to all of its sessions in turn, so each would make room for the next and none would be there again.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +39,13 @@ class Readables:
             return found[1]
 
     def put(self, key: Key, head: bytes, readable: Readable) -> None:
-        """Hold this in place of what was; others, or this, go where it is too much."""
+        """Hold this in place of what was; other scopes', or this, go where it is too much."""
         with self._lock:
             self._drop(key)
             self._held[key] = (head, readable)
             self.nbytes += _size(readable)
             while self.nbytes > self._limit:
-                self._drop(next(iter(self._held)))
+                self._drop(next((one for one in self._held if one[0] != key[0]), key))
 
     def drop(self, scope: Scope) -> None:
         """Hold nothing of ``scope`` any more."""

@@ -309,10 +309,7 @@ def speed(
     from memoryscope_rag.build import build_embedder
     from memoryscope_rag.evaluation.speed import measure
 
-    try:
-        numbers = [int(size) for size in sizes.split(",") if size.strip()]
-    except ValueError:
-        raise InvalidInput("--sizes", f"{sizes!r} is no list such as 1000,10000") from None
+    numbers = listed("--sizes", sizes, "1000,10000")
     config = settings.config()
     # a cache of query vectors would hide what embedding costs
     config = config.model_copy(
@@ -383,3 +380,14 @@ def number(value: float | None) -> str:
     return (
         str(value) if isinstance(value, int) else f"{value:.4g}" if value < 1e4 else f"{value:.0f}"
     )
+
+
+def listed(option: str, text: str, example: str) -> list[int]:
+    """The numbers, from 1 on, of an option that takes several. Raises InvalidInput."""
+    try:
+        found = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        found = [0]
+    if any(one < 1 for one in found):
+        raise InvalidInput(option, f"{text!r} is no list such as {example}")
+    return found

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from memoryscope_rag.cli.bench import DataOption, JsonOption, LimitOption, number
+from memoryscope_rag.cli.bench import DataOption, JsonOption, LimitOption, listed, number
 from memoryscope_rag.cli.output import is_terminal, say, say_json, table
 from memoryscope_rag.cli.settings import Settings, with_settings
 from memoryscope_rag.errors import InvalidInput
@@ -43,6 +43,9 @@ def readout(
     limit: LimitOption = None,
     sessions: SessionsOption = None,
     questions: QuestionsOption = None,
+    ratios: Annotated[
+        str, typer.Option(help="Tokens a row of selected memory, separated by commas.")
+    ] = "2,4,8",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the chosen heads here.")
     ] = None,
@@ -56,6 +59,7 @@ def readout(
     from memoryscope_rag.models.torch_runtime import open_decoder
 
     name = model or DEFAULT_CHAT_MODEL
+    wanted = listed("--ratios", ratios, "2,4,8")
     config = settings.config()
     folder = locate_chat_model(name, models_dir=config.embedder.models_dir)
     decoder, tokenizer = open_decoder(folder, None)
@@ -68,6 +72,7 @@ def readout(
             decoder,
             tokenizer,
             name=name,
+            ratios=wanted,
             limit=limit,
             sessions=sessions,
             questions=questions,
@@ -190,12 +195,9 @@ def beacon(
     from memoryscope_rag.models.chat_presets import DEFAULT_CHAT_MODEL
 
     name = model or DEFAULT_CHAT_MODEL
-    try:
-        sizes = [int(size) for size in covered.split(",") if size.strip()]
-    except ValueError:
-        sizes = []
-    if not sizes or min(sizes) < 1:
-        raise InvalidInput("--covered", f"{covered!r} is no list such as 10000,50000")
+    sizes = listed("--covered", covered, "10000,50000")
+    if not sizes:
+        raise InvalidInput("--covered", "names no number of tokens")
     remembered = _sample_chat() if text is None else read_document(text)
     engine, options = open_engine(
         MemoryOptions(model=name, compressor="beacon", window=window),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from memoryscope_rag.cli import chat_view as view
 from memoryscope_rag.cli.chat_commands import Call, Command
-from memoryscope_rag.cli.output import name_of, one_line, say
+from memoryscope_rag.cli.output import counted, name_of, one_line, say
 from memoryscope_rag.errors import InvalidInput, UnknownId
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ def _receipt(done: Deleted) -> None:
 
 def _proof(gone: Forgotten) -> str:
     proof = "searched for and not found" if gone.proven else "STILL FOUND"
-    return f"removed {gone.messages} messages and {gone.nodes} nodes; {proof}"
+    removed = f"{counted(gone.messages, 'message')} and {counted(gone.nodes, 'node')}"
+    return f"removed {removed}; {proof}"
 
 
 def _without_yes(call: Call) -> tuple[str, bool]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from memoryscope_rag.cli.explain import reasons
-from memoryscope_rag.cli.output import name_of, one_line, progress, say, stamp, who_of
+from memoryscope_rag.cli.output import counted, name_of, one_line, progress, say, stamp, who_of
 from memoryscope_rag.cli.settings import Settings, with_settings
 from memoryscope_rag.errors import InvalidInput
 
@@ -180,7 +180,8 @@ class _Demo:
         say(f"files of the store that hold the word {FORGOTTEN_WORD!r} before: {before}")
         gone = memory.forget(scope="ann", message_ids=ids)
         proof = "searched for and not found" if gone.proven else "STILL FOUND"
-        say(f"removed {gone.messages} messages and {gone.nodes} nodes; {proof}")
+        removed = f"{counted(gone.messages, 'message')} and {counted(gone.nodes, 'node')}"
+        say(f"removed {removed}; {proof}")
         say(f"files that hold it after: {_files_with(self.path, FORGOTTEN_WORD)}")
         evidence = self._retrieve(memory, question)
         told = [i for i in evidence.items if FORGOTTEN_WORD in i.node.content]

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from memoryscope_rag.cli.output import is_terminal, say, say_json, table
+from memoryscope_rag.cli.extras import PACKAGE, extras
+from memoryscope_rag.cli.output import counted, is_terminal, say, say_json, table
 from memoryscope_rag.cli.run import NOTHING
 from memoryscope_rag.cli.settings import Settings, with_settings
 from memoryscope_rag.errors import MemoryScopeError, ModelCorrupt
@@ -24,12 +25,6 @@ if TYPE_CHECKING:
 
 OLDEST_SQLITE = (3, 35, 0)
 """The first with RETURNING."""
-EXTRAS = {
-    "elasticsearch": "elasticsearch",
-    "gpu": "faiss-gpu-cu12",
-    "sentence-transformers": "sentence-transformers",
-    "transformers": "transformers",
-}
 DEPENDENCIES = ("numpy", "pydantic", "tokenizers", "huggingface_hub", "snowballstemmer", "typer")
 
 
@@ -58,15 +53,14 @@ def doctor(
     else:
         table(("part", "state", "detail"), [(f.part, f.state, f.detail) for f in findings])
         if is_terminal():
-            verdict = f"{len(problems)} problems" if problems else "all that is needed works"
+            verdict = counted(len(problems), "problem") if problems else "all that is needed works"
             say(verdict, style="red" if problems else "green")
     if problems:
         raise typer.Exit(NOTHING)
 
 
 def _python() -> Iterator[Finding]:
-    ours = version("memoryscope-rag") if _installed("memoryscope-rag") else "not installed"
-    yield Finding("memoryscope-rag", "ok", ours)
+    yield Finding(PACKAGE, "ok", version(PACKAGE) if _installed(PACKAGE) else "not installed")
     here = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     yield Finding("python", "ok" if sys.version_info >= (3, 11) else "problem", here)
     enough = sqlite3.sqlite_version_info >= OLDEST_SQLITE
@@ -85,11 +79,12 @@ def _libraries() -> Iterator[Finding]:
         yield Finding(name, "ok" if there else "problem", detail)
     yield _tried("onnxruntime", _onnxruntime)
     yield _tried("faiss", _faiss)
-    for extra, package in EXTRAS.items():
-        if _installed(package):
-            yield Finding(f"extra {extra}", "ok", f"{package} {version(package)}")
+    for extra in extras():
+        if extra.wrong:
+            detail = f"pip install '{PACKAGE}[{extra.name}]' for {', '.join(extra.wrong)}"
+            yield Finding(f"extra {extra.name}", "absent", detail)
         else:
-            yield Finding(f"extra {extra}", "absent", f"pip install 'memoryscope-rag[{extra}]'")
+            yield Finding(f"extra {extra.name}", "ok", ", ".join(extra.found))
 
 
 def _onnxruntime() -> str:
@@ -249,7 +244,7 @@ def _store(settings: Settings, config: Config, there: bool) -> Finding:
     return Finding(
         "store",
         "ok",
-        f"{place}, {counts.bytes} bytes, {counts.messages} messages, sound",
+        f"{place}, {counts.bytes} bytes, {counted(counts.messages, 'message')}, sound",
     )
 
 

@@ -14,7 +14,7 @@ import typer
 
 from memoryscope_rag.cli.importing_foreign import Intake, program_at, take_in
 from memoryscope_rag.cli.importing_index import memories_of, read_index
-from memoryscope_rag.cli.output import progress, say
+from memoryscope_rag.cli.output import counted, progress, say
 from memoryscope_rag.cli.settings import Settings, moment, with_settings
 from memoryscope_rag.errors import InvalidInput, suggest
 
@@ -123,8 +123,8 @@ def _tell(file: str, total: Intake) -> None:
         if count:
             print(f"{file}: left out {count} {what}", file=sys.stderr)
     say(
-        f"{total.stored} messages stored, {total.known} known already, "
-        f"{total.facts} facts, {len(total.problems)} problems"
+        f"{counted(total.stored, 'message')} stored, {total.known} known already, "
+        f"{counted(total.facts, 'fact')}, {counted(len(total.problems), 'problem')}"
     )
     if total.problems:
         raise typer.Exit(1)

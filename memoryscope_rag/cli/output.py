@@ -31,6 +31,11 @@ def one_line(text: str) -> str:
     return " ".join(text.split()).translate(_CONTROLS)
 
 
+def counted(number: int, what: str) -> str:
+    """``1 message``, ``2 messages``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def stamp(time: datetime, zone: tzinfo) -> str:
     """``2026-05-03 Sun 14:02``, in ``zone``."""
     with suppress(OverflowError):  # the first or last day that a datetime can name

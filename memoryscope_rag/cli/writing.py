@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from memoryscope_rag.cli.output import is_terminal, one_line, progress, say
+from memoryscope_rag.cli.output import counted, is_terminal, one_line, progress, say
 from memoryscope_rag.cli.settings import Settings, moment, with_settings
 from memoryscope_rag.errors import InvalidInput, suggest
 
@@ -85,9 +85,9 @@ def forget(
     if chosen.count(True) != 1:
         raise InvalidInput("forget", "choose exactly one of --message, --node, --session and --all")
     if message:
-        what = f"{len(message)} message{'s' if len(message) > 1 else ''}"
+        what = counted(len(message), "message")
     elif node:
-        what = f"{len(node)} fact{'s' if len(node) > 1 else ''}"
+        what = counted(len(node), "fact")
     elif session is not None:
         what = f"the session {session!r}"
     else:
@@ -99,7 +99,8 @@ def forget(
                 memory.get(name, scope=settings.scope)  # all are there before any is removed
             for name in node:
                 memory.delete(name, scope=settings.scope)
-            say(f"removed {len(node)} facts with their history")
+            whose = "its" if len(node) == 1 else "their"
+            say(f"removed {counted(len(node), 'fact')} with {whose} history")
             return
         gone = memory.forget(
             scope=settings.scope,
@@ -113,7 +114,8 @@ def forget(
         if gone.proven
         else "the search afterwards still found traces of it"
     )
-    say(f"removed {gone.messages} messages and {gone.nodes} nodes; {proof}")
+    removed = f"{counted(gone.messages, 'message')} and {counted(gone.nodes, 'node')}"
+    say(f"removed {removed}; {proof}")
     if not gone.proven:
         raise typer.Exit(1)
 

@@ -313,6 +313,9 @@ class MemoryConfig(_Strict):
     host_mb: int = Field(4096, ge=16, description="of files kept mapped, MiB")
     device_mb: int = Field(2048, ge=16, description="of memories kept ready, MiB")
     read: bool = Field(True, description="keep sessions so that attention can be read")
+    session_ratio: Literal[1, 2, 4, 8, 16] = Field(
+        1, description="tokens a kept row of a session; 1 keeps all, and is read best"
+    )
     heads: FilePath | None = Field(None, description="made by 'bench readout'; default: packaged")
     threads: int = Field(0, ge=0, description="of torch; 0 is half the cores")
     device: str = Field("cpu", description="of torch, such as cuda")

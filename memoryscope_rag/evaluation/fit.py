@@ -41,7 +41,7 @@ HAND_SET: Mapping[str, float] = {
     "clue_dense": 0.4,
     "clue_lexical": 1.2,
     "clue_time": 0.5,
-    "attention": 1.0,
+    "attention": 1.5,
     "observation": 0.5,
     "note": 1.0,
     "insight": 0.6,
@@ -50,8 +50,8 @@ HAND_SET: Mapping[str, float] = {
 
 An event that was read from the text dates it better than the day it was said; a clue counts half
 of what the query itself does, and its dates little, since they may be made up; attention is the log
-of how many times the usual a turn draws; a fact is denser than a turn, an insight sums up several
-facts, and what the user wrote down matters.
+of how many times the usual a turn draws, and weighs what ``bench readout`` fits beside a score; a
+fact is denser than a turn, an insight sums up several facts, and what the user wrote down matters.
 """
 
 

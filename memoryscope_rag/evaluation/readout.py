@@ -125,6 +125,8 @@ def run_readout(
         both = _together(judged, scores, found.mass)
         systems[f"read-out {memory}"] = {**_figures(judged, found.mass, scores), **found.figures}
         systems[f"ranker + {memory}"] = _figures(judged, both, scores)
+        plain, helped = _brief(systems["ranker"]), _brief(systems[f"ranker + {memory}"])
+        say(f"{memory}: {plain}; with it {helped}")
     assert chosen is not None
     fitted: dict[str, object] = {
         "how": "mean reciprocal rank of the evidence by calibrated mass, dated lines, by session",
@@ -202,6 +204,11 @@ def _cost(
         read_attention(engine, memories, item.question.text)
         took.append(1000 * (time.perf_counter() - began))
     return {"ms": median(took), "rows": float(sum(map(len, memories)))}
+
+
+def _brief(figures: Figures) -> str:
+    """What a run that is broken off leaves."""
+    return " ".join(f"{name} {figures[name]:.3f}" for name in ("recall@1", "recall@5", "recall@10"))
 
 
 def _together(

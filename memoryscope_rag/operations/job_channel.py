@@ -22,12 +22,12 @@ from memoryscope_rag.configs.model import Config
 from memoryscope_rag.errors import StoreUnavailable
 from memoryscope_rag.models.ledger import Ledger
 from memoryscope_rag.operations.job_lines import (
-    Answer,
     Ask,
     Begin,
     Cancel,
     Done,
     Failed,
+    Holding,
     Job,
     Logged,
     Order,
@@ -38,6 +38,7 @@ from memoryscope_rag.operations.job_lines import (
     read_answer,
     report_of,
 )
+from memoryscope_rag.ports import Lease
 from memoryscope_rag.schema import Scope
 
 PATIENCE_S: Final = 8.0
@@ -60,12 +61,16 @@ class _Asked:
 
 
 class Channel:
-    """A background process; made by :meth:`open`. It belongs to one event loop."""
+    """A background process; made by :meth:`open`. It belongs to one event loop.
+
+    ``leases`` are those that it holds, or was killed with.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes], ledger: Ledger) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         self.pid = process.pid
+        self.leases: tuple[Lease, ...] = ()
         self._process = process
         self._orders: IO[bytes] = process.stdin
         self._ledger = ledger
@@ -192,15 +197,17 @@ class Channel:
             logger = logging.getLogger(answer.name)
             if logger.isEnabledFor(answer.level):
                 logger.log(answer.level, "%s", answer.message)
+        elif isinstance(answer, Holding):
+            self.leases = answer.leases
         elif isinstance(answer, Failed) and answer.id is None:
             _settle(self._ready, error_of(answer))
         else:
             self._answered(answer)
 
-    def _answered(self, answer: Answer) -> None:
+    def _answered(self, answer: Done | Failed | Progressed) -> None:
         if isinstance(answer, Done | Failed):
             self._ledger.add_all(answer.spent)
-        asked = None if isinstance(answer, Ready | Logged) else self._asked.get(answer.id or 0)
+        asked = self._asked.get(answer.id or 0)
         if asked is None:
             return  # nobody waits for it any more
         if isinstance(answer, Progressed) and asked.progress is not None:

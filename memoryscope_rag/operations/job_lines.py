@@ -18,6 +18,7 @@ from memoryscope_rag.models.ledger import Spent
 from memoryscope_rag.operations.consolidate import ConsolidationReport
 from memoryscope_rag.operations.reflect import ReflectionReport
 from memoryscope_rag.operations.refresh import RefreshReport
+from memoryscope_rag.ports import Lease
 from memoryscope_rag.schema import Scope
 
 Job = Literal["consolidate", "reflect", "refresh", "break_off", "withdraw"]
@@ -111,6 +112,14 @@ class Progressed:
 
 
 @dataclass(frozen=True, slots=True)
+class Holding:
+    """The leases that the process holds from now on."""
+
+    leases: tuple[Lease, ...]
+    kind: Literal["holding"] = "holding"
+
+
+@dataclass(frozen=True, slots=True)
 class Logged:
     """A record of a logger of ours."""
 
@@ -121,7 +130,7 @@ class Logged:
 
 
 Order: TypeAlias = Begin | Ask | Cancel
-Answer: TypeAlias = Ready | Done | Failed | Progressed | Logged
+Answer: TypeAlias = Ready | Done | Failed | Progressed | Holding | Logged
 Report: TypeAlias = ConsolidationReport | ReflectionReport | RefreshReport | None
 
 _ORDERS: Final[TypeAdapter[Order]] = TypeAdapter(Annotated[Order, Field(discriminator="kind")])

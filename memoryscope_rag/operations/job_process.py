@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from memoryscope_rag.configs.model import Config, RerankerConfig
-from memoryscope_rag.errors import StoreUnavailable
+from memoryscope_rag.errors import StoreError, StoreUnavailable
 from memoryscope_rag.models.ledger import Ledger
 from memoryscope_rag.operations.consolidate import ConsolidationReport
 from memoryscope_rag.operations.jobs import Progress
 from memoryscope_rag.operations.reflect import ReflectionReport
 from memoryscope_rag.operations.refresh import RefreshReport
+from memoryscope_rag.ports import Lease
 from memoryscope_rag.schema import Scope
 
 if TYPE_CHECKING:
@@ -55,16 +57,21 @@ class JobProcess:
 
     It is started by :meth:`start`, ends after :data:`IDLE_S` with nothing to do, and never
     outlives the application, not even one that is killed. When it dies, what it was at fails and
-    is pending still. It belongs to one event loop.
+    is pending still, and the leases that it held are given back before another is started. It
+    belongs to one event loop.
 
     Args:
         config: names all the parts that are needed; relative paths begin in the folder that is
             current when this is made.
         ledger: what models take in the process is counted here.
+        release: gives back a lease of the store; harmless for one that was lost.
     """
 
-    def __init__(self, config: Config, ledger: Ledger) -> None:
+    def __init__(
+        self, config: Config, ledger: Ledger, release: Callable[[Lease], Awaitable[None]]
+    ) -> None:
         self._config = _for_jobs(config)
+        self._release = release
         self._folder: Path | None = None
         with suppress(OSError):  # it was removed: no relative path leads anywhere
             self._folder = Path.cwd()
@@ -96,7 +103,7 @@ class JobProcess:
             if self._impossible or self.running:
                 return not self._impossible
             if self._channel is not None:  # to one that has died
-                await self._channel.close()
+                await self._end(self._channel)
             try:
                 self._channel = await Channel.open(self._config, self._folder, self._ledger)
             except NotStarted as error:
@@ -139,7 +146,7 @@ class JobProcess:
         if channel is not None:
             if wait:
                 await channel.finished()
-            await channel.close()
+            await self._end(channel)
         if self._resting is not None:
             await self._resting
 
@@ -161,6 +168,13 @@ class JobProcess:
                 self._wake()
                 self._rest = asyncio.get_running_loop().call_later(IDLE_S, self._go_to_rest)
 
+    async def _end(self, channel: Channel) -> None:
+        """Have the process end, and give back what it was killed with: nobody else is told."""
+        await channel.close()
+        for lease in channel.leases:
+            with suppress(StoreError):  # then it runs out
+                await self._release(lease)
+
     def _wake(self) -> None:
         if self._rest is not None:
             self._rest.cancel()
@@ -169,7 +183,7 @@ class JobProcess:
     def _go_to_rest(self) -> None:
         channel, self._channel = self._channel, None
         if channel is not None:
-            self._resting = asyncio.create_task(channel.close())
+            self._resting = asyncio.create_task(self._end(channel))
 
 
 def _for_jobs(config: Config) -> Config:

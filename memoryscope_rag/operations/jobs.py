@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -108,7 +109,7 @@ class OwnJobs:
             scope,
             operation=self._consolidation,
             options=self._consolidation_options,
-            now=self._services.clock.now().astimezone(self._zone),
+            now=self._now(),
             owner=_owner(),
         )
 
@@ -119,7 +120,7 @@ class OwnJobs:
             scope,
             operation=self._reflection,
             options=self._reflection_options,
-            now=self._services.clock.now().astimezone(self._zone),
+            now=self._now(),
             owner=_owner(),
         )
 
@@ -148,6 +149,9 @@ class OwnJobs:
     async def withdraw(self, scope: Scope) -> None:
         """See :class:`Jobs`."""
         await withdraw(self._services, scope, patience_s=WITHDRAW_S)
+
+    def _now(self) -> datetime:
+        return self._services.clock.now().astimezone(self._zone)
 
 
 def _owner() -> str:

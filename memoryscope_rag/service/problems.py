@@ -146,6 +146,12 @@ def problem_of(error: MemoryScopeError) -> Problem:
 
 
 def _of_validation(error: RequestValidationError) -> Problem:
+    if isinstance(error.body, bytes):  # there is one, and its header does not call it JSON
+        return Problem(
+            "unsupported-media-type",
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "the body has to be JSON with the header 'Content-Type: application/json'",
+        )
     faults = error.errors()
     if any(fault["type"] == "json_invalid" for fault in faults):
         return Problem("malformed", HTTPStatus.BAD_REQUEST, "the body is no JSON")

@@ -25,6 +25,7 @@ from memoryscope_rag.errors import ConfigError, MissingExtra, StoreUnavailable
 from memoryscope_rag.service.access import is_loopback
 from memoryscope_rag.service.keys import all_keys
 from memoryscope_rag.service.patience import PatientProtocol
+from memoryscope_rag.service.starting import Starting, reason
 from memoryscope_rag.service.state import StateFile, state_path
 
 Say = Callable[[str], None]
@@ -51,26 +52,29 @@ def serve(
     Raises:
         ConfigError: there is no key and ``host`` is more than this machine.
         MissingExtra: the settings ask for OpenTelemetry, and what exports it is not installed.
-        StoreUnavailable: the address is taken or not ours, or the application does not start.
+        StoreUnavailable: the address is taken or not ours, or the application does not start for
+            a reason that only the log has. One of ours is raised as it is: what opening a memory
+            raises.
     """
     if config.service.telemetry:
         _check_exporter()
     without_keys = _check_keys(config, host, say)
     with contextlib.ExitStack() as stack:
         bound = stack.enter_context(_bind(host, port))
-        folder: Path | None = None
+        name = stack.enter_context(tempfile.TemporaryDirectory(prefix="memoryscope-rag-"))
+        folder = Path(name)
         if workers > 1:
-            name = stack.enter_context(tempfile.TemporaryDirectory(prefix="memoryscope-rag-"))
             # prometheus_client reads this where it is imported first: in the worker processes
             os.putenv("PROMETHEUS_MULTIPROC_DIR", name)
-            folder = Path(name)
-        options = {"without_keys": without_keys, "metrics_folder": folder}
-        settings = _settings(config, functools.partial(make or _make, config, **options), workers)
+        options = {"without_keys": without_keys, "metrics_folder": folder if workers > 1 else None}
+        made = functools.partial(make or _make, config, **options)
+        settings = _settings(config, functools.partial(_starting, made, folder), workers)
         address, number = bound.getsockname()[:2]
         shown = f"[{address}]" if ":" in address else address
         say(f"serving {config.store.place} on http://{shown}:{number}")
         if not (_several(settings, bound) if workers > 1 else _one(settings, bound)):
-            raise StoreUnavailable("the service did not start; the log says why")
+            unknown = StoreUnavailable("the service did not start; the log says why")
+            raise reason(folder) or unknown
 
 
 def _one(settings: uvicorn.Config, bound: socket.socket) -> bool:
@@ -96,6 +100,10 @@ def _make(config: Config, **options: Any) -> ASGIApp:
     from memoryscope_rag.service.application import create_app
 
     return create_app(config, **options)
+
+
+def _starting(make: Callable[[], ASGIApp], folder: Path) -> ASGIApp:
+    return Starting(make(), folder)
 
 
 def _settings(config: Config, make: Callable[[], ASGIApp], workers: int) -> uvicorn.Config:

@@ -130,12 +130,13 @@ class Shelf:
     async def remove(self, scope: Scope, name: str) -> None:
         """Remove a collection. Raises UnknownId, and Problem while it is being read into."""
         folder = self._folder(scope, name)
-        if not (folder / _ABOUT).is_file():
-            raise _unknown(name)
-        async with self._lock(folder), _sole(folder):
-            await self._drop(folder)
-            (folder / _ABOUT).unlink(missing_ok=True)  # from now on nobody finds it
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        _known(folder, name)
+        async with self._lock(folder):
+            _known(folder, name)  # another may have removed it meanwhile
+            async with _sole(folder):
+                await self._drop(folder)
+                (folder / _ABOUT).unlink(missing_ok=True)  # from now on nobody finds it
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def close(self) -> None:
         """Break off what is being read, and let go of the models."""
@@ -217,9 +218,9 @@ class Shelf:
 
     @asynccontextmanager
     async def _memory(self, folder: Path, name: str) -> AsyncIterator[DocumentMemory]:
-        if not (folder / _ABOUT).is_file():
-            raise _unknown(name)
+        _known(folder, name)
         async with self._lock(folder):
+            _known(folder, name)  # another may have removed it meanwhile
             yield await self._open(folder, Making())
 
     async def _open(self, folder: Path, making: Making) -> DocumentMemory:
@@ -293,8 +294,9 @@ def _stamp(folder: Path) -> tuple[int, int]:
     return found.st_mtime_ns, found.st_ino
 
 
-def _unknown(name: str) -> UnknownId:
-    return UnknownId("corpus", f"there is no collection {name!r} in this scope")
+def _known(folder: Path, name: str) -> None:
+    if not (folder / _ABOUT).is_file():
+        raise UnknownId("corpus", f"there is no collection {name!r} in this scope")
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from memoryscope_rag.errors import InvalidInput
+from memoryscope_rag.errors import InvalidInput, ModelError
 from memoryscope_rag.lexical import estimate_tokens
 from memoryscope_rag.models.segment import pieces
 from memoryscope_rag.ports import (
@@ -185,7 +185,7 @@ class ScriptedGenerator:
         sampling: Sampling = Sampling(),
         schema: JsonSchema | None = None,
     ) -> Reply:
-        """The next reply; AssertionError when there is none left."""
+        """The next reply; ModelError, not to be retried, when there is none left."""
         self.history.append(tuple(messages))
         self.schemas.append(schema)
         self.samplings.append(sampling)
@@ -194,7 +194,7 @@ class ScriptedGenerator:
         try:
             reply = next(self._replies)
         except StopIteration:
-            raise AssertionError(
+            raise ModelError(
                 f"call {len(self.history)}, but the script has no reply left"
             ) from None
         if isinstance(reply, Exception):

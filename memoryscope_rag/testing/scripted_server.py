@@ -12,12 +12,14 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from memoryscope_rag.testing.loopback import LoopbackServer, serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +53,20 @@ class WireReply:
 Script = Iterable[WireReply] | Callable[[WireRequest], WireReply]
 
 
-class ScriptedServer(ThreadingHTTPServer):
+class ScriptedServer(LoopbackServer):
     """Serves replies in order, or what a function of the request gives.
 
     A request for which the script has no reply left is answered with status 599. ``requests`` lists
     what came in; ``hung_up`` counts the replies that the client did not wait for.
     """
 
-    daemon_threads = True
-    allow_reuse_address = True
-
     def __init__(self, script: Script) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.requests: list[WireRequest] = []
         self.hung_up = 0
         self._script = script if callable(script) else None
         self._replies = iter(()) if callable(script) else iter(script)
         self._lock = threading.Lock()
-
-    @property
-    def url(self) -> str:
-        """Without a slash at the end."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
     @property
     def bodies(self) -> list[Any]:
@@ -145,14 +139,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
 
 
-@contextmanager
-def scripted_server(script: Script) -> Iterator[ScriptedServer]:
+def scripted_server(script: Script) -> AbstractContextManager[ScriptedServer]:
     """A server that runs until the block ends."""
-    with ScriptedServer(script) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    return serving(ScriptedServer(script))

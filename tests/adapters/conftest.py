@@ -1,4 +1,4 @@
-"""What the tests of adapters share, and in one line what is left out without a framework."""
+"""What the tests of adapters share, and which of them need a framework."""
 
 from __future__ import annotations
 
@@ -19,15 +19,6 @@ collect_ignore = [
     for path in Path(__file__).parent.glob("test_*.py")
     if path.name not in HERE and not os.environ.get("MEMORYSCOPE_TEST_ADAPTERS")
 ]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was left out and how to run it."""
-    if collect_ignore:
-        count = len(collect_ignore)
-        terminalreporter.write_line(
-            f"Adapters: {count} files left out; 'make test-adapters' runs them", yellow=True
-        )
 
 
 @pytest.fixture

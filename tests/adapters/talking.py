@@ -82,8 +82,12 @@ def scripted_model(*replies: WireReply) -> Iterator[Model]:
         yield Model(server)
 
 
-def run_agent(script: Path, folder: Path, model: Model, *arguments: str) -> str:
-    """What the agent of ``script`` prints, run in ``folder`` in a process of its own."""
+def run_agent(script: Path, folder: Path, model: Model | None, *arguments: str) -> str:
+    """What the agent of ``script`` prints, run in ``folder`` in a process of its own.
+
+    Without a ``model`` it has neither a key nor an address.
+    """
+    server = {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": model.url} if model else {}
     done = subprocess.run(
         [sys.executable, str(script), *arguments],
         capture_output=True,
@@ -97,8 +101,7 @@ def run_agent(script: Path, folder: Path, model: Model, *arguments: str) -> str:
             "PYTHONPATH": str(ROOT),
             "PYTHONUTF8": "1",
             "OMP_NUM_THREADS": "1",
-            "OPENAI_API_KEY": "sk-test",
-            "OPENAI_BASE_URL": model.url,
+            **server,
         },
     )
     assert done.returncode == 0, done.stderr

@@ -25,6 +25,7 @@ from tests.adapters.talking import (
     AcrossProcesses,
     break_store,
     fenced,
+    run_agent,
 )
 
 
@@ -60,6 +61,13 @@ def said(store: MemoryScope, user: str = "ann") -> list[tuple[str, str | None, s
 class TestAcrossProcesses(AcrossProcesses):
     script = EXAMPLES / "autogen_agent.py"
     heading = "AutoGen"
+
+    def test_without_a_key_the_example_shows_what_is_remembered(self, tmp_path: Path) -> None:
+        told = run_agent(self.script, tmp_path, None, "ann", "I moved to Lisbon in May.")
+        assert "remembered" not in told
+        asked = run_agent(self.script, tmp_path, None, "ann", "Which city did I move to?")
+        assert asked.startswith("remembered:\n  I moved to Lisbon in May.\n")
+        assert "remembered" not in run_agent(self.script, tmp_path, None, "bob", "Which city?")
 
 
 # ---------------------------------------------------------------- an agent and its memory

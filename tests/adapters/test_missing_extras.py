@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tomllib
 from importlib import import_module
 from importlib.util import find_spec
@@ -13,6 +11,7 @@ import pytest
 
 from memoryscope_rag.errors import MissingExtra
 from tests.adapters.talking import ROOT
+from tests.interpreter import modules_after
 
 FRAMEWORKS = {
     "agent_framework": "agent_framework",
@@ -50,14 +49,5 @@ def test_every_adapter_has_an_extra_a_test_and_a_row_in_the_document() -> None:
 
 
 def test_the_shared_part_loads_no_framework(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", "import sys, memoryscope_rag.adapters; print(*sys.modules)"],
-        capture_output=True,
-        encoding="utf-8",
-        check=True,
-        timeout=120,
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT)},
-    )
-    loaded = set(done.stdout.split())
+    loaded = modules_after("import memoryscope_rag.adapters", tmp_path)
     assert not loaded & {*FRAMEWORKS.values(), "openai", "torch", "onnxruntime"}

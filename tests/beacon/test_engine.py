@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from memoryscope_rag.beacon.settings import BeaconSettings
 from memoryscope_rag.beacon.state import MemoryState, Span
 from memoryscope_rag.errors import InvalidInput, ModelError
 from tests.beacon.conftest import Build, tiny, tokens, trained
+from tests.interpreter import run_alone
 
 
 def messages(*lengths: int) -> list[TokenizedMessage]:
@@ -198,13 +197,4 @@ def test_without_torch_the_extra_is_named(tmp_path: Path) -> None:
         "try: import memoryscope_rag.beacon.engine\n"
         "except ImportError as error: print(error)"
     )
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=True,
-        env={"PYTHONPATH": str(Path(__file__).parents[2])},
-        cwd=tmp_path,
-    )
-    assert "beacon memory needs the extra 'transformers'" in done.stdout
+    assert "beacon memory needs the extra 'transformers'" in run_alone(code, tmp_path)

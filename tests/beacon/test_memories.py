@@ -438,6 +438,29 @@ def test_readable_sessions_are_held_within_a_budget(tiny: Path, tmp_path: Path) 
             found = await memories.attention(ANN, "Otto?")
             assert found == pytest.approx(roomy, abs=1e-6)
             assert 0 < memories._readables.nbytes <= size // 3
+            # the sessions that are there stay: the next ones do not take their places in turn
+            held = set(memories._readables._held)
+            await memories.attention(ANN, "Otto?")
+            assert set(memories._readables._held) == held
         await memories.close()
+
+
+@pytest.mark.parametrize(("ratio", "share"), [(1, 1.0), (4, 0.25)])
+def test_a_session_keeps_rows_by_its_own_ratio(
+    tiny: Path, tmp_path: Path, ratio: int, share: float
+) -> None:
+    async def run() -> None:
+        settings = config(tiny, session_ratio=ratio)
+        memories = await written(settings, tmp_path, [(0, said(60))])
+        bank = memories._bank()
+        assert bank is not None
+        blocks = [
+            block for part in await bank.heads(ANN) for block in (await bank.read(ANN, part)).blocks
+        ]
+        assert blocks
+        assert {len(block.rows) / block.tokens for block in blocks} == {share}
+        await memories.close()
+
+    finished(run())
 
     finished(run())

@@ -164,7 +164,7 @@ def test_c3_every_operation_runs_and_quotes_are_understood(say: Say) -> None:
         ("note", "I don't eat nuts"),
     }
     assert "1 of 1 pending messages consolidated" in out
-    assert "removed 1 messages" in out
+    assert "removed 1 message and" in out
     assert "searched for and not found" in out
     assert "nothing was said in this session yet" in outcome.err
     assert "this line" not in say("/list --all").out
@@ -205,7 +205,7 @@ def test_forget_by_the_beginning_of_an_id_by_session_and_what_is_wrong(say: Say)
         "/forget",
         "/forget --session s --yes",
     )
-    assert "removed 1 messages" in outcome.out
+    assert "removed 1 message and" in outcome.out
     assert "nothing 'nothing-like-it' in this scope" in outcome.err
     assert "/forget takes ids" in outcome.err
     assert [row[4] for row in say("/list").rows] == ["said in t"]

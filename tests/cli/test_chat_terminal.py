@@ -77,7 +77,7 @@ def test_c5_forgetting_asks_and_so_does_ctrl_c(screen: Screen) -> None:
     screen.line('/delete "remember this"')
     screen.wait(r"for good\? \[y/N\]")
     screen.line("y")
-    screen.wait("removed 1 messages.*not found.*you> ")
+    screen.wait("removed 1 message.*not found.*you> ")
     screen.type("half a line\x03")
     screen.wait(r"Leave the chat\? \[y/N\]")
     screen.line("n")

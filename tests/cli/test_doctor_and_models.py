@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from pathlib import Path
 
 from memoryscope_rag.models.chat_presets import CHAT_PRESETS
 from memoryscope_rag.models.presets import PRESETS
 from tests.cli.conftest import Cli
+from tests.interpreter import ROOT
 
 
 def test_doctor_finds_a_working_machine(cli: Cli) -> None:
@@ -21,12 +23,24 @@ def test_doctor_finds_a_working_machine(cli: Cli) -> None:
     assert findings["model smollm2-135m-instruct"][0] in {"ok", "absent"}
     assert "models pull e5-small-v2" in findings["model e5-small-v2"][1]
     assert findings["store"][0] == "absent"
-    assert "pip install" in findings["extra gpu"][1] or findings["extra gpu"][0] == "ok"
+
+
+def test_doctor_knows_every_extra(cli: Cli) -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    findings = {row[0]: row[1:] for row in cli("doctor").rows}
+    told = {name.removeprefix("extra ") for name in findings if name.startswith("extra ")}
+    assert told == set(declared["optional-dependencies"])
+    for name in told:
+        state, detail = findings[f"extra {name}"]
+        assert state in {"ok", "absent"}
+        assert (state == "absent") == detail.startswith(f"pip install 'memoryscope-rag[{name}]'")
+    # a framework's two versions: one fits at most
+    assert {findings[f"extra {name}"][0] for name in ("agentscope", "agentscope1")} != {"ok"}
 
 
 def test_doctor_checks_the_store(cli: Cli, in_tmp: Path) -> None:
     cli("record", "hello", "--user", "ann")
-    assert "1 messages, sound" in cli("doctor").out
+    assert "1 message, sound" in cli("doctor").out
     data = bytearray((in_tmp / "memory.db").read_bytes())
     data[100:4000] = b"\xff" * 3900
     (in_tmp / "memory.db").write_bytes(data)

@@ -68,7 +68,7 @@ def test_openai_messages_go_in_once(cli: Cli, in_tmp: Path) -> None:
     assert cli("list", *ANN).out == first
     grown = [*CHAT, {"role": "user", "content": "It is sunny"}]
     (in_tmp / "chat.json").write_text(json.dumps(grown), "utf-8")
-    assert cli("import", "chat.json", *ANN).out.startswith("1 messages stored, 2 known already")
+    assert cli("import", "chat.json", *ANN).out.startswith("1 message stored, 2 known already")
 
 
 def test_openai_options(cli: Cli, in_tmp: Path) -> None:
@@ -130,7 +130,7 @@ def test_what_cannot_be_imported_at_all(
 def test_an_index_of_memoryscope(cli: Cli, in_tmp: Path) -> None:
     answer = {"took": 3, "hits": {"total": {"value": 5}, "hits": DOCUMENTS}}
     (in_tmp / "index.json").write_text(json.dumps(answer, indent=1), "utf-8")
-    told = "1 messages stored, 0 known already, 5 facts, 0 problems\n"
+    told = "1 message stored, 0 known already, 5 facts, 0 problems\n"
     assert cli("import", "index.json").out == told
     ann = ("--user", "Ann")
     assert len(cli("list", *ANN).rows) == 0
@@ -153,7 +153,7 @@ def test_an_index_line_by_line(cli: Cli, in_tmp: Path) -> None:
     (in_tmp / "index.jsonl").write_text("\n".join(lines), "utf-8")
     assert "AI, Bot" in cli("import", "index.jsonl", code=2).err
     outcome = cli("import", "index.jsonl", "--assistant", "Bot", code=1)
-    assert outcome.out == "0 messages stored, 0 known already, 1 facts, 2 problems\n"
+    assert outcome.out == "0 messages stored, 0 known already, 1 fact, 2 problems\n"
     assert [line.partition(":")[0] for line in outcome.err.splitlines()] == [
         "index.jsonl, line 6",
         "index.jsonl, line 7",

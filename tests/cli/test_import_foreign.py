@@ -87,7 +87,7 @@ def test_a_zip_is_read_without_unpacking_it(cli: Cli, in_tmp: Path) -> None:
         archive.writestr("mine/conversations-001.json", json.dumps(more))
         archive.writestr("mine/conversations-000.json", json.dumps([first, {"mapping": {}}]))
     outcome = cli("import", "export.zip", *ANN, code=1)
-    assert outcome.out == "1200 messages stored, 0 known already, 0 facts, 1 problems\n"
+    assert outcome.out == "1200 messages stored, 0 known already, 0 facts, 1 problem\n"
     assert "export.zip: left out 1 other files of the ZIP" in outcome.err
     named = "export.zip, line 1: mine/conversations-000.json: conversation ?: id: is missing"
     assert named in outcome.err
@@ -119,7 +119,7 @@ def test_mem0_memories_go_to_their_users(cli: Cli, in_tmp: Path) -> None:
         lzma.compress("\n".join(map(json.dumps, memories)).encode())
     )
     outcome = cli("import", "mem0.jsonl.xz", code=1)
-    assert outcome.out.startswith("0 messages stored, 0 known already, 2 facts, 1 problems")
+    assert outcome.out.startswith("0 messages stored, 0 known already, 2 facts, 1 problem")
     assert outcome.err.startswith("mem0.jsonl.xz, line 3: user_id: is missing")
     assert "coffee" in cli("export", "--user", "bob").out
     assert "coffee" not in cli("export", *ANN).out
@@ -134,10 +134,10 @@ def test_a_namespace_is_chosen_where_there_are_several(cli: Cli, in_tmp: Path) -
     refused = cli("import", file, *ANN, code=2)
     assert "--namespace: is needed: there are items of memories/ann, memories/bob" in refused.err
     taken = cli("import", file, *ANN, "--namespace", "memories/ann")
-    assert "1 facts" in taken.out
+    assert "1 fact," in taken.out
     assert taken.err == "store.json: left out 1 items of other namespaces\n"
     assert "bob" not in cli("export", *ANN).out
-    assert "1 known already, 1 facts" in cli("import", file, *ANN, "--namespace", "/").out
+    assert "1 known already, 1 fact," in cli("import", file, *ANN, "--namespace", "/").out
 
 
 @pytest.mark.parametrize(

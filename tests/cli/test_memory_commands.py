@@ -142,13 +142,13 @@ def test_list_pages_and_says_when_there_is_more(filled: Cli) -> None:
 
 def test_o3_forget_a_message_a_session_and_all(filled: Cli, in_tmp: Path) -> None:
     told = filled("forget", "--message", "m0", *ANN, "--yes").out
-    assert told.startswith("removed 1 messages and 1 nodes")
+    assert told.startswith("removed 1 message and 1 node;")
     assert "holds none of it" in told
     for file in in_tmp.iterdir():
         assert b"Lisbon" not in file.read_bytes()
     assert "removed 2 messages" in filled("forget", "--session", "s", *ANN, "--yes").out
     filled("record", "more", *ANN)
-    assert "removed 1 messages" in filled("forget", "--all", *ANN, "--yes", "--compact").out
+    assert "removed 1 message and" in filled("forget", "--all", *ANN, "--yes", "--compact").out
     assert filled("list", *ANN).out == ""
 
 

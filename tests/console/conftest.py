@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -37,8 +38,12 @@ ARGUMENTS = (
 )
 WAIT_MS = 60_000
 """Machines of tests are slow at times."""
+READ_S = 60.0
+"""For a model, which reading stands back with where others want the processor."""
 EVIL = '<img src=x onerror="window.evil=1"><script>window.evil=1</script>'
 """What must stay text wherever people may write."""
+CLUE = "fine cat."
+"""What the tiny model recalls, whatever it is asked: something that Ann was told."""
 
 
 @pytest.fixture(scope="session")
@@ -66,10 +71,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture(scope="session")
 def remembering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The same with a tiny model that remembers."""
-    from memoryscope_rag.testing.tiny_model import tiny_decoder
+    from tests.beacon.memories import config, made
 
-    model = tiny_decoder(tmp_path_factory.mktemp("model") / "tiny", context=4096)
-    memory = {"model": str(model), "window": 64, "threads": 1, "ratio": 4}
+    model = made(tmp_path_factory.mktemp("model") / "tiny", says=CLUE)
+    memory = config(model, ratio=4).model_dump(mode="json", exclude_defaults=True)
     yield from _started(tmp_path_factory, memory=memory)
 
 
@@ -87,6 +92,20 @@ def _started(folders: pytest.TempPathFactory, **sections: Any) -> Iterator[Servi
         )
         _tell(service)
         yield service
+
+
+def read_all(service: Service) -> None:
+    """Let the model that remembers read what Ann has said."""
+    from memoryscope_rag.client import Client, Patience
+
+    key = service.key(tenants=("default",))
+    patience = Patience(timeout_s=READ_S, deadline_s=READ_S)
+    with Client(service.url, key=key, patience=patience) as client:
+        report = client.refresh(scope="ann")
+        assert not report.failed
+        while report.busy or report.left:  # the background reads it at this moment
+            time.sleep(0.5)
+            report = client.refresh(scope="ann")
 
 
 def _script(request: Any) -> Any:

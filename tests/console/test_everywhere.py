@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Response, expect
 
-from tests.console.conftest import EVIL, Console, opened
+from tests.console.conftest import CLUE, EVIL, READ_S, Console, opened, read_all
 
 if TYPE_CHECKING:
     from tests.service.conftest import Service
@@ -20,6 +20,7 @@ PAGES = (
 )
 MORE = {"search": {"q": "Where does Ann live?"}}
 NARROW = {"width": 360, "height": 740}
+WIDE = {"width": 1280, "height": 900}
 
 
 def faults(page: Page) -> list[str]:
@@ -64,6 +65,44 @@ def test_axe_on_a_wide_screen_with_everything_open(browser: Browser, place: Serv
     page.get_by_role("button", name="Forget everything…").click()
     assert faults(page) == []
     there.page.context.close()
+
+
+@pytest.mark.parametrize(("scheme", "locale"), [("light", "en-GB"), ("dark", "zh-CN")])
+@pytest.mark.parametrize("viewport", [NARROW, WIDE])
+def test_axe_on_what_a_model_has_read_and_recalls(
+    browser: Browser, remembering: Service, scheme: str, locale: str, viewport: Any
+) -> None:
+    read_all(remembering)
+    key = remembering.key(tenants=("default",))
+    look = {"color_scheme": scheme, "locale": locale, "viewport": viewport, "bypass_csp": True}
+    there = opened(browser, remembering, key, **look)
+
+    page = there.open("memory")
+    page.locator("input[type=search]").fill("Where does Ann live?")
+    page.locator("form button").click()
+    # a tiny model has no head that points at anything: the page says so, and shows what was read
+    expect(page.locator("section .hint").last).to_be_visible(timeout=READ_S * 1000)
+    assert page.locator(".strip rect.block").count() >= 2
+    check(there, viewport, f"memory-{scheme}")
+
+    page = there.open("search")
+    page.locator("summary").click()
+    page.locator("form select").select_option("clues")
+    page.locator("input[type=search]").fill("Where does Ann live?")
+    page.locator("form button").click()
+    expect(page.locator(".flow .link.clue").first).to_be_attached(timeout=READ_S * 1000)
+    expect(page.locator(".flow ul .clue")).to_contain_text(CLUE)
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    check(there, viewport, f"clues-{scheme}")
+    page.context.close()
+
+
+def check(there: Console, viewport: Any, name: str) -> None:
+    """That a page which fits what it shows is readable by everybody; keeps a picture of it."""
+    width = viewport["width"]
+    there.shot(f"{name}-{width}")
+    assert faults(there.page) == []
+    assert there.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_what_people_write_stays_text(console: Console) -> None:

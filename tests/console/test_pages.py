@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.console.conftest import Console, opened
@@ -58,6 +60,18 @@ def test_a_long_log_comes_in_pages(console: Console, place: Service) -> None:
     page.get_by_role("button", name="Earlier messages").click()
     expect(page.get_by_text("Line 0.", exact=True)).to_have_count(1)
     expect(page.locator("article.saying")).to_have_count(450)
+    expect(page.get_by_role("button", name="Earlier messages")).to_have_count(0)
+
+
+def test_nothing_earlier_is_offered_where_the_first_was_forgotten(
+    console: Console, place: Service
+) -> None:
+    with place.client(tenants=("default",)) as client:
+        for number in range(2):
+            client.record(f"Kept {number}", scope="short", message_id=f"s{number}")
+        client.forget(scope="short", message_ids=["s0"])
+    page = console.open("timeline", "short")
+    expect(page.get_by_text("Kept 1")).to_be_visible()
     expect(page.get_by_role("button", name="Earlier messages")).to_have_count(0)
 
 
@@ -114,11 +128,30 @@ def test_a_conflict_is_settled_for_the_earlier_fact(console: Console, place: Ser
     pair.get_by_role("button", name="The earlier one is true").click()
     page.get_by_role("dialog").get_by_role("button", name="The earlier one is true").click()
     expect(page.locator(".conflict")).to_have_count(0)
+    expect(page.get_by_role("heading", name="No conflicts")).to_be_visible()
     with place.client(tenants=("default",)) as client:
         known = [
             node.content for node in client.list(scope="ann", kinds=["observation", "note"]).items
         ]
         assert known == ["Ann lives in Bristol."]
+
+
+@pytest.mark.parametrize("closed", [True, "reason of another program"])
+def test_a_conflict_is_shown_whatever_an_import_says_closed_it(
+    console: Console, place: Service, closed: object
+) -> None:
+    person = f"imported-{closed}"
+    since, until = "2026-02-03T19:10:00+00:00", "2026-05-25T19:40:00+00:00"
+    note: dict[str, object] = {"kind": "note", "said_at": since, "valid_from": since}
+    later = {**note, "id": "later", "content": "Eve lives in Leith."}
+    earlier = {**note, "id": "earlier", "content": "Eve lives in Bristol.", "valid_to": until}
+    earlier |= {"superseded_by": "later", "metadata": {"closed": closed}}
+    lines = [json.dumps({"type": "node", "versions": [one]}) for one in (earlier, later)]
+    with place.client(tenants=("default",)) as client:
+        assert not client.import_(lines, scope=person).problems
+    page = console.open("conflicts", person)
+    expect(page.locator(".conflict")).to_contain_text("Eve lives in Bristol.")
+    expect(page.locator(".conflict .hint")).to_have_count(0)
 
 
 def test_forgetting_is_proven(console: Console, place: Service) -> None:

@@ -7,14 +7,15 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler
+
+from memoryscope_rag.testing.loopback import LoopbackServer, serving
 
 _RESOLVE = re.compile(r"/([^/]+/[^/]+)/resolve/main/(.+)")
 
 
-class Hub(ThreadingHTTPServer):
+class Hub(LoopbackServer):
     """Serves ``files``: (repo, path) to content.
 
     ``drop_once``: paths whose first GET breaks off in the middle. ``short``: paths of which half
@@ -22,20 +23,14 @@ class Hub(ThreadingHTTPServer):
     breaks off with a Ctrl-C to this process. ``requests`` is the log.
     """
 
-    daemon_threads = True
-
     def __init__(self, files: dict[tuple[str, str], bytes]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.files = files
         self.drop_once: set[str] = set()
         self.short: set[str] = set()
         self.broken: set[str] = set()
         self.interrupting: set[str] = set()
         self.requests: list[tuple[str, str]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -95,13 +90,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-@contextmanager
-def running(files: dict[tuple[str, str], bytes]) -> Iterator[Hub]:
-    with Hub(files) as hub:
-        thread = threading.Thread(target=hub.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield hub
-        finally:
-            hub.shutdown()
-            thread.join()
+def running(files: dict[tuple[str, str], bytes]) -> AbstractContextManager[Hub]:
+    return serving(Hub(files))

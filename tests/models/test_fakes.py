@@ -96,8 +96,9 @@ def test_i6_scripted_generator() -> None:
         assert [delta.text for delta in pieces] == ["HI ", "THERE", ""]
         assert pieces[-1].reply is not None
         assert pieces[-1].reply.text == "HI THERE"
-        with pytest.raises(AssertionError, match="no reply left"):
+        with pytest.raises(ModelError, match="no reply left") as over:
             await model.generate([])
+        assert not over.value.retryable
         await model.close()
 
     asyncio.run(run())

@@ -25,6 +25,7 @@ from memoryscope_rag.operations.job_lines import (
     Cancel,
     Done,
     Failed,
+    Holding,
     Job,
     Logged,
     Order,
@@ -42,9 +43,10 @@ from memoryscope_rag.operations.job_lines import (
 )
 from memoryscope_rag.operations.reflect import ReflectionReport
 from memoryscope_rag.operations.refresh import RefreshReport
-from memoryscope_rag.ports import Usage
+from memoryscope_rag.ports import Lease, Usage
 from memoryscope_rag.schema import Scope
 from memoryscope_rag.workers.backend.state import Action
+from tests.operations.consolidating import NOON
 
 SPENT = {"m": Spent(2, Usage(30, 5), 0.25, 1)}
 
@@ -77,6 +79,8 @@ def test_orders(order: Order) -> None:
         Done(2, {"read": 3}, SPENT),
         Failed(None, "ConfigError", "two\nlines", {"a": 1.5}),
         Progressed(3, 1, 2),
+        Holding(()),
+        Holding((Lease(Scope("安"), "consolidate", "a/b", 7, NOON),)),
         Logged("memoryscope_rag.x", 30, "it — failed\r\n"),
     ],
 )

@@ -18,12 +18,14 @@ import psutil
 import pytest
 
 from memoryscope_rag import AsyncMemoryScope, Config, NewMessage, Scope
+from memoryscope_rag.app import SystemClock
+from memoryscope_rag.build import open_store
 from memoryscope_rag.configs.load import parse_config
 from memoryscope_rag.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from memoryscope_rag.models.ledger import Ledger
 from memoryscope_rag.operations import job_process
 from memoryscope_rag.operations.job_process import JobProcess, reason_to_share
-from memoryscope_rag.ports import ChatMessage
+from memoryscope_rag.ports import ChatMessage, Lease
 from memoryscope_rag.schema import MemoryNode
 from memoryscope_rag.testing.fakes import HashEmbedder
 from memoryscope_rag.testing.scripted_server import (
@@ -105,6 +107,10 @@ async def asking(model: Model) -> None:
     assert await asyncio.to_thread(model.asked.wait, WAIT_S)
 
 
+async def none_left(lease: Lease) -> None:
+    pytest.fail(f"it ended and held the lease {lease.name!r} still")
+
+
 def gone(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
@@ -128,7 +134,7 @@ def test_what_is_learned_there_is_what_would_be_learned_here(
         counted = Ledger()
         config = settings(tmp_path / "there.db", server)
         there = await recorded(config)
-        process = JobProcess(config, counted)
+        process = JobProcess(config, counted, none_left)
         assert await process.start()
         assert process.pid != os.getpid()
         same = await process.consolidate(ANN)
@@ -177,9 +183,10 @@ def test_killed_in_the_midst_of_it_nothing_is_lost_and_the_next_one_completes(
     tmp_path: Path, model: Model, server: ScriptedServer
 ) -> None:
     async def check() -> None:
-        config = settings(tmp_path / "m.db", server, lease_s=3.0)
+        config = settings(tmp_path / "m.db", server, lease_s=3600.0)
         memory = await recorded(config)
-        process = JobProcess(config, Ledger())
+        store = await open_store(config, None, clock=SystemClock())
+        process = JobProcess(config, Ledger(), store.release)
         await process.start()
         model.held.set()
         work = asyncio.create_task(process.consolidate(ANN))
@@ -192,14 +199,14 @@ def test_killed_in_the_midst_of_it_nothing_is_lost_and_the_next_one_completes(
         assert (await memory.stats()).pending == len(TEXTS)
         model.held.clear()
         model.go.set()
+        assert (await memory.consolidate(scope=ANN)).busy
         assert await process.start()
-        async with asyncio.timeout(WAIT_S):
-            while (await process.consolidate(ANN)).busy:  # until the dead one's lease runs out
-                await asyncio.sleep(0.1)
+        assert not (await process.consolidate(ANN)).busy  # the dead one's lease was given back
         assert (await memory.stats()).pending == 0
         contents = [row[0] for row in await facts(memory)]
         assert len(contents) == len(set(contents)) > 3
         await process.close()
+        await store.close()
         await memory.close()
 
     asyncio.run(check())
@@ -254,7 +261,7 @@ def test_what_opening_raises_there_is_raised_here(tmp_path: Path) -> None:
     async def check() -> None:
         path = tmp_path / "m.db"
         path.write_text("this is no database, and never was one " * 100)
-        process = JobProcess(settings(path), Ledger())
+        process = JobProcess(settings(path), Ledger(), none_left)
         with pytest.raises(StoreCorrupt):
             await process.start()
         assert not process.running
@@ -284,7 +291,7 @@ def test_it_is_ended_when_it_has_had_nothing_to_do(
     monkeypatch.setattr(job_process, "IDLE_S", 0.05)
 
     async def check() -> None:
-        process = JobProcess(settings(tmp_path / "m.db"), Ledger())
+        process = JobProcess(settings(tmp_path / "m.db"), Ledger(), none_left)
         assert await process.start()
         pid = process.pid
         assert pid is not None

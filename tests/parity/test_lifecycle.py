@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,9 +21,9 @@ from memoryscope_rag.testing.fakes import (
     ScriptedGenerator,
     ScriptedReply,
 )
+from tests.interpreter import run_alone
 from tests.operations.consolidating import reader
 
-ROOT = Path(__file__).parents[2]
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
@@ -195,17 +193,5 @@ print("all found")
 
 
 def test_k6_what_one_process_was_told_the_next_one_knows(tmp_path: Path) -> None:
-    said = []
-    for script in (TALKS, ASKS):
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", script],
-            capture_output=True,
-            encoding="utf-8",
-            timeout=120,
-            check=False,
-            env={"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "HOME": str(tmp_path)},
-            cwd=tmp_path,
-        )
-        assert done.returncode == 0, done.stderr
-        said.append(done.stdout)
-    assert said == ["", "all found\n"]
+    assert run_alone(TALKS, tmp_path) == ""
+    assert run_alone(ASKS, tmp_path) == "all found\n"

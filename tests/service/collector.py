@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gzip
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
@@ -14,21 +14,16 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from memoryscope_rag.testing.loopback import LoopbackServer, serving
 
-class Collector(ThreadingHTTPServer):
-    """Listens until it is shut down; ``exported`` has a path and a body for each export."""
 
-    daemon_threads = True
+class Collector(LoopbackServer):
+    """``exported`` has a path and a body for each export to its ``url``."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.exported: list[tuple[str, bytes]] = []
         self.came = threading.Condition()
-
-    @property
-    def url(self) -> str:
-        """What ``OTEL_EXPORTER_OTLP_ENDPOINT`` has to be."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
     def spans(self) -> list[Span]:
         """All that came so far."""
@@ -77,14 +72,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-@contextmanager
-def collecting() -> Iterator[Collector]:
+def collecting() -> AbstractContextManager[Collector]:
     """A running collector."""
-    with Collector() as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    return serving(Collector())

@@ -17,6 +17,8 @@ from memoryscope_rag.service.process import Running, running
 from memoryscope_rag.service.state import StateFile, state_path
 
 SETTINGS: Mapping[str, Any] = {"embedder": {"name": "none"}, "schedule": {"close_s": 0}}
+UNLIMITED: Mapping[str, Any] = {"rate_per_s": 1e6, "burst": 1_000_000}
+"""The section ``service`` of a service that is asked a lot."""
 
 
 @dataclass

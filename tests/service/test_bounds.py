@@ -87,7 +87,9 @@ def test_a_body_that_says_it_is_no_json_is_refused(web: httpx2.Client) -> None:
     body = json.dumps({"user_id": "ann", "content": "a"})
     for kind in ("text/plain", "application/x-www-form-urlencoded"):
         answer = web.post("/v1/record", content=body, headers={"Content-Type": kind})
-        problem(answer, 422)
+        refused = problem(answer, 415)
+        assert refused["type"] == "urn:memoryscope-rag:unsupported-media-type"
+        assert "Content-Type: application/json" in str(refused["detail"])
 
 
 def test_a_refusal_quotes_nothing_of_the_body(web: httpx2.Client) -> None:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 
 from memoryscope_rag.service.access import is_loopback
 from tests.cli.conftest import Cli, cli
@@ -48,3 +53,36 @@ def test_a_port_that_is_taken_is_named(cli: Cli) -> None:
         port = taken.getsockname()[1]
         refused = cli("serve", "--port", str(port), code=3)
     assert f"port {port}" in refused.err
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_what_keeps_the_service_from_starting_is_its_last_line(
+    cli: Cli, in_tmp: Path, workers: int
+) -> None:
+    (in_tmp / "memory.db").write_bytes(b"no database at all" * 100)
+    elsewhere = cli("stats", code=3).err
+    _stopped_with(elsewhere, 3, "--workers", str(workers), without="memory.db")
+
+
+def test_a_model_that_is_not_here_is_named_as_elsewhere(cli: Cli) -> None:
+    elsewhere = cli("record", "a", "--user", "ann", "--embedder", "e5-small-v2", code=4).err
+    assert "models pull e5-small-v2" in elsewhere
+    _stopped_with(elsewhere, 4, "--embedder", "e5-small-v2", without="e5-small-v2")
+
+
+def _stopped_with(sentence: str, code: int, *options: str, without: str) -> None:
+    """``serve`` ends with this sentence and code; nothing before it is a traceback, or has that."""
+    done = subprocess.run(
+        [sys.executable, "-m", "memoryscope_rag.cli", "serve", "--port", "0", *options],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    *before, last = done.stderr.splitlines()
+    assert last == sentence.strip()
+    assert done.returncode == code
+    log = "\n".join(line for line in before if line.startswith("{"))
+    assert "not started: " in log
+    assert "Traceback" not in done.stderr
+    assert without not in log

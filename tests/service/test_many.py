@@ -15,14 +15,13 @@ import pytest
 
 from memoryscope_rag import Scope
 from memoryscope_rag.client import AsyncClient, Client, Patience
-from tests.service.conftest import Service, Start
+from tests.service.conftest import UNLIMITED, Service, Start
 
 REQUESTS = int(os.environ.get("MEMORYSCOPE_TEST_SERVICE_REQUESTS", "1000"))
 TENANTS = 50
 STEADY = Patience(attempts=50, timeout_s=120, deadline_s=500)
 CONNECTIONS = 20
 """Of each tenant's client: a thousand in all."""
-OPEN_HANDED = {"rate_per_s": 1e6, "burst": 1_000_000}
 
 
 def workers(service: Service) -> list[psutil.Process]:
@@ -45,7 +44,7 @@ def web() -> httpx2.AsyncClient:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_requests_of_fifty_tenants_do_not_meet(start: Start) -> None:
-    service = start(workers=4, service=OPEN_HANDED)
+    service = start(workers=4, service=UNLIMITED)
     keys = {f"t{n}": service.key(tenants=(f"t{n}",)) for n in range(TENANTS)}
 
     async def main() -> None:
@@ -92,7 +91,7 @@ def test_requests_of_fifty_tenants_do_not_meet(start: Start) -> None:
 
 @pytest.mark.slow
 def test_a_killed_worker_loses_no_acknowledged_write(start: Start) -> None:
-    service = start(workers=2, service=OPEN_HANDED)
+    service = start(workers=2, service=UNLIMITED)
     first = {process.pid for process in workers(service)}
     assert len(first) == 2
     acknowledged: list[str] = []

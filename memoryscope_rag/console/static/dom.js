@@ -42,7 +42,7 @@ function present(children) {
 let lastId = 0;
 
 /** An id that no other element has. */
-export function freshId(stem) {
+function freshId(stem) {
   lastId += 1;
   return `${stem}-${lastId}`;
 }

@@ -123,21 +123,24 @@ async function rests(node, person) {
 }
 
 async function one(id, node, person) {
+  if (node.kind !== "insight") return messageOf(id, person);
+  return unlessGone(async () => el("div", { class: "below" }, face(await call("get", scoped(person, { node_id: id })))));
+}
+
+/** A message by its id as it was said: its first piece says where in the log it stands. */
+export async function messageOf(id, person, signal) {
+  return unlessGone(async () => {
+    const piece = await call("get", scoped(person, { node_id: `${id}#0` }), { signal });
+    const page = await call("messages", scoped(person, { after: piece.seq - 1, limit: 1 }), { signal });
+    return saying(page.items[0], { whole: true });
+  });
+}
+
+async function unlessGone(shown) {
   try {
-    if (node.kind === "insight") {
-      const below = await call("get", scoped(person, { node_id: id }));
-      return el("div", { class: "below" }, face(below));
-    }
-    return saying(await messageOf(id, person), { whole: true });
+    return await shown();
   } catch (error) {
     if (error.kind === "unknown-id") return el("p", { class: "hint" }, t("fact.gone"));
     throw error;
   }
-}
-
-/** A message by its id: its first piece says where in the log it stands. */
-export async function messageOf(id, person, signal) {
-  const piece = await call("get", scoped(person, { node_id: `${id}#0` }), { signal });
-  const page = await call("messages", scoped(person, { after: piece.seq - 1, limit: 1 }), { signal });
-  return page.items[0];
 }

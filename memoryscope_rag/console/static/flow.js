@@ -1,5 +1,6 @@
 // From the question, its parts and its clues to the evidence that each of them found.
 
+import { clueList } from "./clues.js";
 import { el, svg } from "./dom.js";
 import { t } from "./i18n.js";
 
@@ -24,7 +25,7 @@ export function flow(evidence) {
     evidence.items.flatMap((item, to) => {
       if (!item.found_by.includes(from.name)) return [];
       const [a, b] = [y(place, left.length), y(to, evidence.items.length)];
-      return [svg("path", { d: `M0 ${a}C50 ${a} 50 ${b} 100 ${b}`, class: from.clue ? "link clue" : "link", "vector-effect": "non-scaling-stroke" })];
+      return [svg("path", { d: `M0 ${a}C50 ${a} 50 ${b} 100 ${b}`, class: `link ${from.name.split(" ")[0]}`, "vector-effect": "non-scaling-stroke" })];
     }),
   );
   return el(
@@ -38,6 +39,7 @@ export function flow(evidence) {
       svg("svg", { viewBox: `0 0 100 ${rows * ROW}`, preserveAspectRatio: "none", "aria-hidden": "true" }, links),
       el("ol", {}, evidence.items.map((item, place) => el("li", {}, el("span", { class: "soft" }, String(place + 1)), el("bdi", { title: item.node.content }, item.node.content)))),
     ),
+    evidence.clues.length ? clueList(evidence.clues) : null,
     evidence.unsupported ? el("p", { class: "hint" }, t("flow.unsupported", { n: evidence.unsupported })) : null,
   );
 }

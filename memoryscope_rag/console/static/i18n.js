@@ -40,6 +40,11 @@ export function number(value, digits = 0) {
   return new Intl.NumberFormat(locale(), { maximumFractionDigits: digits }).format(value);
 }
 
+/** Always with two decimals, so that a column of them lines up. */
+export function score(value) {
+  return new Intl.NumberFormat(locale(), { maximumFractionDigits: 2, minimumFractionDigits: 2 }).format(value);
+}
+
 export function signed(value) {
   const format = { maximumFractionDigits: 2, minimumFractionDigits: 2, signDisplay: "exceptZero" };
   return new Intl.NumberFormat(locale(), format).format(value);

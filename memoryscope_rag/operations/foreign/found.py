@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,6 +34,23 @@ class LeftOut:
 
 
 Found = NewMessage | Fact | LeftOut | Problem
+
+
+def facts_in(
+    value: Any, pages: str, name: str, read: Callable[[Mapping[str, Any]], Fact]
+) -> Iterator[Fact | Problem]:
+    """What ``read`` makes of ``value``, which is an object, or a page of them under ``pages``.
+
+    Problems call an object ``name``, and by its place on the page.
+    """
+    page = value.get(pages) if isinstance(value, dict) else None
+    for place, one in enumerate(page if isinstance(page, list) else [value], 1):
+        try:
+            if not isinstance(one, dict):
+                raise InvalidInput(name, "is no object")
+            yield read(one)
+        except InvalidInput as error:
+            yield Problem(f"{name} {place}: {error}" if page else str(error))
 
 
 def text_in(data: Mapping[str, Any], name: str) -> str:

@@ -17,8 +17,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from memoryscope_rag.errors import InvalidInput
-from memoryscope_rag.formats import Problem
-from memoryscope_rag.operations.foreign.found import Fact, Found, event_of, flat, text_in, time_in
+from memoryscope_rag.operations.foreign.found import (
+    Fact,
+    Found,
+    event_of,
+    facts_in,
+    flat,
+    text_in,
+    time_in,
+)
 from memoryscope_rag.schema import MemoryNode
 
 _TEXTS = ("text", "content", "memory", "data")
@@ -26,14 +33,7 @@ _TEXTS = ("text", "content", "memory", "data")
 
 def read(value: Any) -> Iterator[Found]:
     """The items in ``value``, one or a page of them."""
-    page = value.get("items") if isinstance(value, dict) else None
-    for place, item in enumerate(page if isinstance(page, list) else [value], 1):
-        try:
-            if not isinstance(item, dict):
-                raise InvalidInput("item", "is no object")
-            yield Fact(_note(item))
-        except InvalidInput as error:
-            yield Problem(f"item {place}: {error}" if page else str(error))
+    return facts_in(value, "items", "item", _fact)
 
 
 def namespace_of(metadata: Mapping[str, Any]) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ def namespace_of(metadata: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(json.loads(metadata["namespace"]))
 
 
-def _note(item: Mapping[str, Any]) -> MemoryNode:
+def _fact(item: Mapping[str, Any]) -> Fact:
     namespace = item.get("namespace")
     if not isinstance(namespace, list) or not all(isinstance(label, str) for label in namespace):
         raise InvalidInput("namespace", "is missing or no list of strings")
@@ -54,7 +54,7 @@ def _note(item: Mapping[str, Any]) -> MemoryNode:
     content, rest = _text(value)
     place = json.dumps([namespace, key], ensure_ascii=False)
     described = {"origin": "langgraph", "namespace": namespace, "key": key}
-    return MemoryNode(
+    node = MemoryNode(
         id=f"langgraph-{hashlib.sha256(place.encode(errors='replace')).hexdigest()[:24]}",
         kind="note",
         content=content,
@@ -63,6 +63,7 @@ def _note(item: Mapping[str, Any]) -> MemoryNode:
         valid_from=time_in(item, "updated_at") or said_at,
         metadata=flat({**rest, **described}),
     )
+    return Fact(node)
 
 
 def _text(value: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

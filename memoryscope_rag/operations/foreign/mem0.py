@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from memoryscope_rag.errors import InvalidInput
-from memoryscope_rag.formats import Problem
 from memoryscope_rag.operations.foreign.found import (
     Fact,
     Found,
     LeftOut,
     event_of,
+    facts_in,
     flat,
     optional_text,
     text_in,
@@ -31,14 +31,7 @@ _KEPT = ("agent_id", "run_id", "actor_id", "role", "categories")
 
 def read(value: Any) -> Iterator[Found]:
     """The memories in ``value``, one or a page of them."""
-    page = value.get("results") if isinstance(value, dict) else None
-    for place, memory in enumerate(page if isinstance(page, list) else [value], 1):
-        try:
-            if not isinstance(memory, dict):
-                raise InvalidInput("memory", "is no object")
-            yield _fact(memory)
-        except InvalidInput as error:
-            yield Problem(f"memory {place}: {error}" if page else str(error))
+    yield from facts_in(value, "results", "memory", _fact)
     relations = value.get("relations") if isinstance(value, dict) else None
     if isinstance(relations, list) and relations:
         yield LeftOut("relations of the graph", len(relations))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
+from pydantic import Field
 from starlette.responses import Response
 
 from memoryscope_rag import __version__
@@ -44,14 +45,17 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What one model has taken since this process started.
+    """What one model has taken in the process that answers, since that started.
 
     ``estimated`` counts the calls whose tokens the server did not tell. ``cost`` is by the prices
     of the settings.
     """
 
     model: str
-    calls: int
+    calls: Annotated[
+        int,
+        Field(description="of the worker process that answers alone; others count their own"),
+    ]
     prompt_tokens: int
     completion_tokens: int
     cost: float
@@ -93,7 +97,11 @@ async def _ledger(request: Request) -> Ledger:
 
 @router.get("/spent", response_model=list[Taken])
 async def spent(who: Administrator, ledger: Annotated[Ledger, Depends(_ledger)]) -> Response:
-    """Calls, tokens and cost by model, in the process that answers; needs the right ``admin``."""
+    """Calls, tokens and cost by model; needs the right ``admin``.
+
+    Each worker process counts its own since it started, and one of them answers: with several,
+    this is a part of what the service has taken.
+    """
     taken = [
         Taken(
             model,

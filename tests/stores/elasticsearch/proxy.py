@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Literal
 from urllib.parse import urlsplit
+
+from memoryscope_rag.testing.loopback import LoopbackServer, serving
 
 Fate = int | Literal["pass", "lose"]
 """Of a request: a status to refuse it with, or ``lose``: it is carried out, its answer is not."""
 _DROPPED = {"transfer-encoding", "content-length", "connection"}
 
 
-class Proxy(ThreadingHTTPServer):
+class Proxy(LoopbackServer):
     """Forwards to ``target`` what ``fate(method, path)`` lets pass; counts what it did not."""
 
-    daemon_threads = True
-
     def __init__(self, target: str, fate: Callable[[str, str], Fate]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.target = urlsplit(target)
         self.fate = fate
         self.failed = 0
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Nothing on stderr: clients that hang up are part of the test."""
@@ -75,14 +69,6 @@ class _Handler(BaseHTTPRequestHandler):
         raise AttributeError(name)
 
 
-@contextmanager
-def proxy(target: str, fate: Callable[[str, str], Fate]) -> Iterator[Proxy]:
+def proxy(target: str, fate: Callable[[str, str], Fate]) -> AbstractContextManager[Proxy]:
     """A running proxy."""
-    with Proxy(target, fate) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    return serving(Proxy(target, fate))

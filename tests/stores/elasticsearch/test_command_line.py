@@ -46,7 +46,7 @@ def test_the_commands_run(
         said.append(output.out)
     assert "I moved to Lisbon in May" in said[1]
     assert re.search(r"^server\tok\tElasticsearch \d+\.\d+\.\d+, .*green$", said[2], re.M)
-    assert re.search(r"^store\tok\t.*1 messages, sound$", said[2], re.M)
+    assert re.search(r"^store\tok\t.*1 message, sound$", said[2], re.M)
     assert re.search(r"^outbox\tok\t.*, 0 messages wait$", said[2], re.M)
 
 

@@ -11,20 +11,24 @@ import { badge, emptyState } from "../states.js";
 const PAGE = 200;
 const AT_ONCE = 5; // pages that are looked through before one is asked whether to go on
 const SAME = new Set(["repeated", "contained"]); // closed without a contradiction
+const REASONS = new Set(["contradicted", "superseded"]); // what else came with an import means nothing here
 
 export async function render({ body, person, about, signal, refused }) {
   const list = el("div", { class: "stack" });
   const rest = el("div", { class: "more" });
+  const sayIfNone = () => {
+    if (!list.childElementCount && !rest.childElementCount) put(list, emptyState(t("conflicts.none"), t("conflicts.none.hint")));
+  };
   const look = async (cursor) => {
     let at = cursor;
     for (let page = 0; page < AT_ONCE; page += 1) {
       const { pairs, next } = await pairsFrom(person, at, signal);
-      list.append(...pairs.map((pair) => shown(pair, person, about.rights)));
+      list.append(...pairs.map((pair) => shown(pair, person, about.rights, sayIfNone)));
       at = next;
       if (!at) break;
     }
     put(rest, at ? button(t("conflicts.more"), () => look(at).catch(refused)) : null);
-    if (!list.childElementCount && !at) put(list, emptyState(t("conflicts.none"), t("conflicts.none.hint")));
+    sayIfNone();
   };
   put(body, list, rest);
   await look(null);
@@ -48,11 +52,15 @@ async function laterOf(node, person, signal) {
   }
 }
 
-function shown([earlier, later], person, may) {
+function shown([earlier, later], person, may, settled) {
   const article = el("article", { class: "card conflict" });
+  const gone = () => {
+    article.remove();
+    settled();
+  };
   const because = earlier.metadata.closed || earlier.metadata.closed_because;
   const drop = async () => {
-    if (await deleteFact(person, earlier)) article.remove();
+    if (await deleteFact(person, earlier)) gone();
   };
   const turn = async () => {
     const done = await confirmed({
@@ -64,7 +72,7 @@ function shown([earlier, later], person, may) {
         await call("expire", scoped(person, { node_id: later.id }));
       },
     });
-    if (done) article.remove();
+    if (done) gone();
   };
   put(
     article,
@@ -75,7 +83,7 @@ function shown([earlier, later], person, may) {
       el("p", { class: "arrow", "aria-hidden": "true" }, "→"),
       side(t("conflicts.later"), later, "open"),
     ),
-    because ? el("p", { class: "hint" }, t(`because.${because.replaceAll(" ", "-")}`)) : null,
+    REASONS.has(because) ? el("p", { class: "hint" }, t(`because.${because}`)) : null,
     el(
       "div",
       { class: "actions" },

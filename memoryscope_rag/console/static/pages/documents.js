@@ -1,6 +1,7 @@
 // Documents: upload them, see what reading came to, and ask them in MemoRAG's manner.
 
 import { call, events, Problem, scoped } from "../api.js";
+import { clueList } from "../clues.js";
 import { confirmed } from "../dialogs.js";
 import { announce, button, choice, el, field, put, tick } from "../dom.js";
 import { bytes, number, problemWords, t } from "../i18n.js";
@@ -187,9 +188,7 @@ function answered(answer) {
     { class: "answer" },
     el("p", { class: "words", dir: "auto" }, answer.text || "–"),
     el("p", { class: "hint" }, t("documents.took", { model: answer.model, ms }), answer.left_out.length ? ` · ${answer.left_out.join(", ")}` : ""),
-    answer.clues.length
-      ? el("details", {}, el("summary", {}, t("documents.clues")), el("ol", { class: "given" }, answer.clues.map((clue) => el("li", {}, badge(t(`clue.${clue.kind}`)), " ", el("bdi", {}, clue.text)))))
-      : null,
+    answer.clues.length ? clueList(answer.clues) : null,
     answer.evidence.length
       ? el("details", { open: true }, el("summary", {}, t("documents.passages")), answer.evidence.map((passage) => passageOf(passage)))
       : null,

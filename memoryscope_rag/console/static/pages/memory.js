@@ -4,8 +4,7 @@ import { call, scoped } from "../api.js";
 import { confirmed } from "../dialogs.js";
 import { button, el, field, put, svg } from "../dom.js";
 import { messageOf } from "../fact.js";
-import { bytes, number, problemWords, t } from "../i18n.js";
-import { saying } from "../said.js";
+import { bytes, number, problemWords, score, t } from "../i18n.js";
 import { emptyState, figures, waiting } from "../states.js";
 
 const TOP = 8;
@@ -147,9 +146,10 @@ async function drawnBars(drawn, covered, person, signal) {
   const most = Math.max(...values, 0);
   if (most <= 0) return el("p", { class: "hint" }, t("memory.attention.none"));
   const wide = 800 / values.length;
-  const columns = values.map((value, place) =>
-    svg("rect", { x: place * wide, width: Math.max(wide * 0.8, 0.8), y: 60 - (Math.max(value, 0) / most) * 58, height: (Math.max(value, 0) / most) * 58, class: "up" }),
-  );
+  const columns = values.map((value, place) => {
+    const height = (Math.max(value, 0) / most) * 58;
+    return svg("rect", { x: place * wide, width: Math.max(wide * 0.8, 0.8), y: 60 - height, height, class: "up" }, svg("title", {}, score(value)));
+  });
   const top = Object.entries(drawn).sort(([, one], [, other]) => other - one).slice(0, TOP).filter(([, value]) => value > 0);
   const messages = await Promise.all(top.map(([id]) => messageOf(id, person, signal)));
   return [
@@ -159,6 +159,6 @@ async function drawnBars(drawn, covered, person, signal) {
       svg("svg", { viewBox: "0 0 800 60", preserveAspectRatio: "none", role: "img", "aria-label": t("memory.attention.drawn", { n: values.length }) }, columns),
       el("figcaption", { class: "hint" }, t("memory.attention.drawn", { n: values.length })),
     ),
-    messages.map((message, place) => el("div", { class: "drawn" }, el("span", { class: "score" }, number(top[place][1], 2)), saying(message, { whole: true }))),
+    messages.map((message, place) => el("div", { class: "drawn" }, el("span", { class: "score" }, score(top[place][1])), message)),
   ];
 }

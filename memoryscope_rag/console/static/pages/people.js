@@ -2,7 +2,7 @@
 
 import { call, scoped, session } from "../api.js";
 import { button, el, field, put } from "../dom.js";
-import { number, t } from "../i18n.js";
+import { t } from "../i18n.js";
 import { linkTo } from "../place.js";
 import { emptyState } from "../states.js";
 

@@ -4,7 +4,7 @@ import { call, scoped } from "../api.js";
 import { choice, el, field, put, tick } from "../dom.js";
 import { contributions } from "../contributions.js";
 import { flow } from "../flow.js";
-import { moment, number, t } from "../i18n.js";
+import { moment, number, score, t } from "../i18n.js";
 import { linkTo } from "../place.js";
 import { badge, emptyState, waiting } from "../states.js";
 
@@ -104,7 +104,7 @@ function result(item, place, person, most) {
       el("time", { class: "soft", datetime: node.said_at }, moment(node.said_at)),
       node.session_id ? el("bdi", { class: "soft" }, node.session_id) : null,
       item.outdated ? badge(t("search.outdated"), "closed") : null,
-      el("span", { class: "score" }, t("search.score", { score: number(item.score, 2) })),
+      el("span", { class: "score" }, t("search.score", { score: score(item.score) })),
     ),
     turns(item.before),
     el("p", { class: "words", dir: "auto" }, node.content),
@@ -120,7 +120,7 @@ function result(item, place, person, most) {
 }
 
 /** A name in `found_by` in words. */
-export function foundBy(name) {
+function foundBy(name) {
   const [what, which] = name.split(" ");
   const words = t(`found.${what}`, { n: which || "" });
   return words.startsWith("found.") ? name : words.trim();

@@ -54,7 +54,7 @@ export async function render({ body, person, about, signal, reload, refused }) {
     const sessions = inSessions(log.messages);
     put(line, sessionLine(sessions));
     put(list, sessions.map((one) => section(one, lead, forgetSession(one.name))));
-    put(older, log.first > 1 ? button(t("timeline.older"), () => further(goBack)) : null);
+    put(older, log.first > log.oldest ? button(t("timeline.older"), () => further(goBack)) : null);
     put(newer, log.after === null ? null : button(t("timeline.newer"), () => further(goOn)));
   };
   const further = async (step) => {
@@ -84,11 +84,15 @@ export async function render({ body, person, about, signal, reload, refused }) {
 }
 
 // The log counts its messages in `seq`, which is never used twice; so the last ones are found by it,
-// and where some were forgotten a page is shorter.
+// and where some were forgotten a page is shorter. `oldest` is the first that is still there.
 async function lastPage(person, count, signal) {
   const from = Math.max(0, count - PAGE);
-  const page = await call("messages", scoped(person, { after: from, limit: 1000 }), { signal });
-  return { messages: page.items, first: page.items.length ? page.items[0].seq : 1, after: page.after };
+  const [start, page] = await Promise.all([
+    call("messages", scoped(person, { limit: 1 }), { signal }),
+    call("messages", scoped(person, { after: from, limit: 1000 }), { signal }),
+  ]);
+  const seq = ({ items }) => (items.length ? items[0].seq : 1);
+  return { messages: page.items, first: seq(page), oldest: seq(start), after: page.after };
 }
 
 async function goBack(log, person, signal) {

@@ -160,6 +160,7 @@ export default {
   "clue.span": "quoted",
   "clue.surrogate": "reworded",
   "clue.draft": "a draft of the answer",
+  "clue.all": "What the memory recalled",
 
   "fact.behind": "History and sources",
   "fact.history": "What it said before",
@@ -202,7 +203,6 @@ export default {
   "conflicts.drop": "Remove the earlier one…",
   "because.contradicted": "The later statement contradicts the earlier one.",
   "because.superseded": "The value changed.",
-  "because.long-range": "They were said far apart, and compared later.",
 
   "chat.no-model": "No chat model is set up",
   "chat.no-model.hint": "Name one in the settings of the service, for example:",
@@ -267,7 +267,6 @@ export default {
   "documents.progress": "{done} of {total} tokens",
   "documents.too-large": "{name} is larger than {size}.",
   "documents.done": "{name} was read.",
-  "documents.names": "Documents",
   "documents.chunks": "Passages",
   "documents.characters": "Characters",
   "documents.tokens": "Tokens read",
@@ -285,7 +284,6 @@ export default {
   "documents.task.summarize": "summarize",
   "documents.max": "Tokens of the answer",
   "documents.draft": "The memory's own answer is one more clue",
-  "documents.clues": "What the memory recalled",
   "documents.passages": "Passages it rests on",
   "documents.took": "{model} · {ms} ms",
 
@@ -311,8 +309,8 @@ export default {
   "health.outbox": "Waiting in the outbox",
   "health.lag": "Messages not read yet",
   "health.costs": "What models have taken",
-  "health.costs.none": "No chat model has been asked since the service started.",
-  "health.costs.hint": "Counted by the process that answered, since it started; the cost is by the prices of the settings.",
+  "health.costs.none": "The process that answered has asked no chat model since it started.",
+  "health.costs.hint": "Counted by the process that answered alone, since it started; the cost is by the prices of the settings.",
   "health.model": "Model",
   "health.calls": "Calls",
   "health.prompt": "Tokens in",

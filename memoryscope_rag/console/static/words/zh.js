@@ -154,6 +154,7 @@ export default {
   "clue.span": "原文",
   "clue.surrogate": "改写",
   "clue.draft": "答案草稿",
+  "clue.all": "记忆的回想",
 
   "fact.behind": "历史与依据",
   "fact.history": "过去的说法",
@@ -196,7 +197,6 @@ export default {
   "conflicts.drop": "删除前者…",
   "because.contradicted": "后来的说法与以前的矛盾。",
   "because.superseded": "内容已经改变。",
-  "because.long-range": "两者相隔较久，是后来比较出来的。",
 
   "chat.no-model": "尚未设置对话模型",
   "chat.no-model.hint": "请在服务的设置中指定一个，例如：",
@@ -261,7 +261,6 @@ export default {
   "documents.progress": "{done} / {total} 个词元",
   "documents.too-large": "{name} 超过 {size}。",
   "documents.done": "已读完 {name}。",
-  "documents.names": "文档",
   "documents.chunks": "段落",
   "documents.characters": "字符",
   "documents.tokens": "已读词元",
@@ -279,7 +278,6 @@ export default {
   "documents.task.summarize": "summarize：总结",
   "documents.max": "回答的词元数",
   "documents.draft": "记忆自己的答案也作为线索",
-  "documents.clues": "记忆的回想",
   "documents.passages": "依据的段落",
   "documents.took": "{model} · {ms} 毫秒",
 
@@ -305,8 +303,8 @@ export default {
   "health.outbox": "发件箱中等待",
   "health.lag": "尚未读的消息",
   "health.costs": "模型消耗",
-  "health.costs.none": "服务启动以来还没有调用过对话模型。",
-  "health.costs.hint": "由应答的进程自启动起计数，费用按设置中的价格计算。",
+  "health.costs.none": "应答的进程自启动以来还没有调用过对话模型。",
+  "health.costs.hint": "仅由应答的进程自启动起计数，费用按设置中的价格计算。",
   "health.model": "模型",
   "health.calls": "调用",
   "health.prompt": "输入词元",
