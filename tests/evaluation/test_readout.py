@@ -65,7 +65,8 @@ def test_from_file_to_report(tmp_path: Path) -> None:
     assert full == selected  # no session fills a window
     assert (heads.model, len(heads.heads)) == ("tiny", 12)
     assert heads.fitted["conversations"] == ["talk-1", "talk-2"]
-    assert len(told) == 4
+    assert len(told) == 6
+    assert [line for line in told if "with it recall@1 1.000" in line] == [told[2], told[5]]
 
 
 def test_histories_are_shortened(tmp_path: Path) -> None:
